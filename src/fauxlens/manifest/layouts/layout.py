@@ -1,0 +1,166 @@
+"""What a dataset layout owes: recognise a tree, and read it as entries.
+
+A layout only looks at names (and at the dataset's own lists); the facts of every file are read by `scan`, the same way
+for all layouts. Whatever a layout does not take, it names with the reason: nothing is dropped in silence.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from fauxlens.core.errors import UnknownLayout
+
+PICTURE_SUFFIXES = frozenset(
+    [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif"]
+    + [".avif", ".avifs", ".heic", ".heif", ".hif", ".jp2", ".ppm", ".pgm", ".pnm"]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One image as its layout describes it; paths are relative to the root, with forward slashes.
+
+    `origin` is the path of the real photo it came from when that is one of the entries, or any text that names the
+    group; None means that the image stands for itself.
+    """
+
+    path: str
+    label: str
+    mask_path: str | None = None
+    generator: str | None = None
+    family: str | None = None
+    method: str | None = None
+    mask_type: str | None = None
+    variant: str | None = None
+    content: str | None = None
+    source: str | None = None
+    split: str | None = None
+    origin: str | None = None
+    licence: str | None = None
+    notes: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """One file or row that is not in the manifest, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One count as the dataset's authors publish it: rows that match `where` (column -> value) should be `count`."""
+
+    where: Mapping[str, str]
+    count: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """That a tree looks like a layout: how sure (0-1), and what was seen."""
+
+    score: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A tree as its layout reads it. `remarks` are sentences for the person who scans."""
+
+    entries: Sequence[Entry]
+    left_out: Sequence[LeftOut] = ()
+    remarks: Sequence[str] = ()
+    published: Sequence[Published] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Layout(Protocol):
+    """A way in which datasets lie on disk."""
+
+    name: str
+    summary: str
+
+    def recognise(self, tree: Tree) -> Guess | None:
+        """Say whether `tree` looks like this layout; None when it cannot be."""
+
+    def read(self, tree: Tree) -> Reading:
+        """Read the names in `tree` as entries, sorted by path or in the order of the dataset's own list."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The names of all files under a root, listed once, sorted, links followed (each folder once)."""
+
+    root: Path
+
+    def __post_init__(self) -> None:
+        if not self.root.is_dir():
+            what = "no such folder" if not self.root.exists() else "not a folder"
+            raise UnknownLayout(what, where=self.root, hint="give the folder that holds the dataset")
+
+    @cached_property
+    def files(self) -> tuple[str, ...]:
+        """Paths of all files, relative to the root, with forward slashes, sorted by their bytes."""
+        return tuple(sorted(_walk(self.root), key=os.fsencode))
+
+    @cached_property
+    def file_set(self) -> frozenset[str]:
+        """The same, to ask whether a name is there."""
+        return frozenset(self.files)
+
+    @cached_property
+    def pictures(self) -> tuple[str, ...]:
+        """The files whose suffix (in any case) is one of a picture."""
+        return tuple(name for name in self.files if is_picture(name))
+
+    @cached_property
+    def top_folders(self) -> tuple[str, ...]:
+        """Names of the folders directly under the root that hold files, sorted."""
+        return tuple(sorted({name.partition("/")[0] for name in self.files if "/" in name}))
+
+    def read_text(self, name: str) -> str:
+        """A text file of the tree, as UTF-8 (bytes that are not are kept as they are, for comparing names)."""
+        return (self.root / name).read_bytes().decode("utf-8", "surrogateescape")
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file name ends as pictures do.
+
+    >>> is_picture("a/b.PNG"), is_picture("a/b.txt"), is_picture("a.png/b")
+    (True, False, False)
+    """
+    dot = name.rfind(".")
+    return dot > name.rfind("/") and name[dot:].lower() in PICTURE_SUFFIXES
+
+
+def not_pictures(tree: Tree, taken: Iterable[str] = ()) -> list[LeftOut]:
+    """The files of a tree that are no pictures and were not used by the layout."""
+    used = set(taken)
+    return [LeftOut(name, "not a picture") for name in tree.files if name not in used and not is_picture(name)]
+
+
+def _walk(root: Path) -> Iterator[str]:
+    seen: set[tuple[int, int]] = set()
+    stack: list[tuple[str, str]] = [(os.fspath(root), "")]
+    while stack:
+        folder, prefix = stack.pop()
+        facts = Path(folder).stat()
+        # A link to a folder above would go round for ever; a second link to the same folder would count files twice.
+        if (facts.st_dev, facts.st_ino) in seen:
+            continue
+        seen.add((facts.st_dev, facts.st_ino))
+        with os.scandir(folder) as entries:
+            for entry in sorted(entries, key=lambda e: e.name):
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    stack.append((entry.path, f"{prefix}{entry.name}/"))
+                else:
+                    yield prefix + entry.name
