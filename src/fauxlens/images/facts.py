@@ -1,0 +1,215 @@
+"""What a file says of itself, from its header alone: container, size, JPEG tables, metadata kinds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fauxlens.core.errors import UnreadableImage
+from fauxlens.images.containers import (
+    BadHeader,
+    Header,
+    read_bmp_header,
+    read_gif_header,
+    read_heif_header,
+    read_png_header,
+    read_tiff_header,
+    read_webp_header,
+)
+from fauxlens.images.jpeg import BadJpeg, JpegHeader, read_jpeg_header
+from fauxlens.images.reader import FileSource, MemorySource, Source
+
+_SUFFIXES = {
+    "jpeg": frozenset((".jpg", ".jpeg", ".jpe", ".jfif")),
+    "png": frozenset((".png",)),
+    "webp": frozenset((".webp",)),
+    "gif": frozenset((".gif",)),
+    "bmp": frozenset((".bmp", ".dib")),
+    "tiff": frozenset((".tif", ".tiff")),
+    "avif": frozenset((".avif", ".avifs")),
+    "heic": frozenset((".heic", ".heif", ".hif")),
+}
+_READERS: dict[str, Callable[[Source], Header]] = {
+    "png": read_png_header,
+    "webp": read_webp_header,
+    "gif": read_gif_header,
+    "bmp": read_bmp_header,
+    "tiff": read_tiff_header,
+    "avif": read_heif_header,
+    "heic": read_heif_header,
+}
+_HEIC_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
+_AVIF_BRANDS = frozenset((b"avif", b"avis"))
+_JPEG_COLOURS = {1: "grey", 3: "rgb", 4: "cmyk"}
+_TURNED = frozenset((5, 6, 7, 8))
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What the header of one file says. Width and height are after orientation, as a viewer shows the picture.
+
+    `metadata` names the kinds present (exif, xmp, icc, jfif, adobe, photoshop, c2pa, text, comment, ...), sorted;
+    `exif_error` says why the orientation could not be read; `jpeg` is the whole JPEG header for JPEGs.
+    """
+
+    format: str
+    width: int
+    height: int
+    bytes: int
+    orientation: int = 1
+    bit_depth: int | None = None
+    colour: str | None = None
+    metadata: tuple[str, ...] = ()
+    progressive: bool | None = None
+    animated: bool | None = None
+    lossless: bool | None = None
+    exif_error: str | None = None
+    jpeg: JpegHeader | None = None
+
+    @property
+    def pixels(self) -> int:
+        """Width times height."""
+        return self.width * self.height
+
+
+def read_facts(path: str | os.PathLike[str]) -> FileFacts:
+    """The facts of one file, from a few small reads. Raises UnreadableImage and nothing else."""
+    name = os.fspath(path)
+    try:
+        handle = os.open(name, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    except OSError as bad:
+        raise _cannot_open(bad, name) from bad
+    try:
+        return facts_of(FileSource(handle), name)
+    except IsADirectoryError as bad:
+        raise _cannot_open(bad, name) from bad
+    except OSError as bad:
+        if isinstance(bad, UnreadableImage):
+            raise
+        raise UnreadableImage(f"could not be read: {bad.strerror}", reason="corrupt", where=name) from bad
+    finally:
+        os.close(handle)
+
+
+def facts_of_bytes(data: bytes, where: str = "bytes") -> FileFacts:
+    """The facts of a file that is already in memory."""
+    return facts_of(MemorySource(data), where)
+
+
+def facts_of(source: Source, where: str) -> FileFacts:
+    """The facts of anything that bytes can be read from; `where` is for the error messages."""
+    head = source.head
+    if head[:3] == b"\xff\xd8\xff":
+        return _jpeg_facts(source, where)
+    format_ = container_of(head)
+    if format_ is None:
+        raise _no_picture(source, where)
+    try:
+        header = _READERS[format_](source)
+    except BadHeader as bad:
+        raise UnreadableImage(str(bad), reason="truncated" if bad.cut_off else "corrupt", where=where) from None
+    if header.width < 1 or header.height < 1:
+        raise UnreadableImage(f"a picture of {header.width} x {header.height} pixels", reason="corrupt", where=where)
+    turned = header.orientation in _TURNED
+    return FileFacts(
+        format=format_,
+        width=header.height if turned else header.width,
+        height=header.width if turned else header.height,
+        bytes=source.size,
+        orientation=header.orientation,
+        bit_depth=header.bit_depth,
+        colour=header.colour,
+        metadata=header.metadata,
+        progressive=header.interlaced,
+        animated=header.animated,
+        lossless=header.lossless,
+        exif_error=header.exif_error,
+    )
+
+
+def container_of(head: bytes) -> str | None:
+    """The container that a file's first bytes belong to; None when it is none that is read here.
+
+    >>> container_of(b"\\x89PNG\\r\\n\\x1a\\n"), container_of(b"<html>")
+    ('png', None)
+    """
+    if head[:3] == b"\xff\xd8\xff":
+        return "jpeg"
+    if head[:8] == b"\x89PNG\r\n\x1a\n":
+        return "png"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "webp"
+    if head[:6] in (b"GIF87a", b"GIF89a"):
+        return "gif"
+    if head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "tiff"
+    if head[4:8] == b"ftyp":
+        length = int.from_bytes(head[:4], "big")
+        brands = {head[8:12], *(head[k : k + 4] for k in range(16, min(length, len(head)), 4))}
+        if brands & _AVIF_BRANDS:
+            return "avif"
+        return "heic" if brands & _HEIC_BRANDS else None
+    if head[:2] == b"BM" and head[6:10] == b"\0\0\0\0":
+        return "bmp"
+    return None
+
+
+def suffix_agrees(name: str, format_: str) -> bool:
+    """Whether a file's suffix is one of its container's (a name without suffix promises nothing).
+
+    >>> suffix_agrees("a.JPG", "jpeg"), suffix_agrees("a.jpg", "png"), suffix_agrees("a", "png")
+    (True, False, True)
+    """
+    dot = name.rfind(".")
+    suffix = name[dot:].lower() if dot > max(name.rfind("/"), name.rfind(os.sep)) else ""
+    return not suffix or suffix in _SUFFIXES.get(format_, frozenset())
+
+
+def _jpeg_facts(source: Source, where: str) -> FileFacts:
+    try:
+        header = read_jpeg_header(source)
+    except BadJpeg as bad:
+        raise UnreadableImage(str(bad), reason="truncated" if bad.cut_off else "corrupt", where=where) from None
+    turned = header.orientation in _TURNED
+    return FileFacts(
+        format="jpeg",
+        width=header.height if turned else header.width,
+        height=header.width if turned else header.height,
+        bytes=source.size,
+        orientation=header.orientation,
+        bit_depth=header.precision,
+        colour=_JPEG_COLOURS.get(len(header.components)),
+        metadata=header.metadata,
+        progressive=header.progressive,
+        animated=None if "mpf" in header.metadata else False,
+        lossless=header.lossless,
+        exif_error=header.exif_error,
+        jpeg=header,
+    )
+
+
+def _no_picture(source: Source, where: str) -> UnreadableImage:
+    if source.size == 0:
+        return UnreadableImage("the file is empty (zero bytes)", reason="empty", where=where, hint="fetch it again")
+    start = source.head[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body", b"<script")) or b"<html" in start:
+        hint = "the download gave an error page instead of the picture; fetch it again"
+        return UnreadableImage("a web page saved under a picture's name", reason="html", where=where, hint=hint)
+    return UnreadableImage(
+        "no picture format that is known here",
+        reason="not-an-image",
+        where=where,
+        wanted=", ".join(sorted(_SUFFIXES)),
+        got=f"bytes {source.head[:8].hex(' ')}",
+        hint="is the download complete?",
+    )
+
+
+def _cannot_open(bad: OSError, name: str) -> UnreadableImage:
+    if isinstance(bad, FileNotFoundError):
+        return UnreadableImage("no such file", reason="missing", where=name)
+    if isinstance(bad, IsADirectoryError) or Path(name).is_dir():
+        return UnreadableImage("a folder, not a picture", reason="not-an-image", where=name)
+    return UnreadableImage(f"could not be opened: {bad.strerror}", reason="missing", where=name)
