@@ -149,7 +149,7 @@ def read_gif_header(source: Source) -> Header:
     if len(head) < 13:
         raise BadHeader("the file ends inside the GIF header", cut_off=True)
     width, height = int.from_bytes(head[6:8], "little"), int.from_bytes(head[8:10], "little")
-    return Header(width, height, (head[10] >> 4 & 7) + 1, "palette", lossless=True)
+    return Header(width, height, 8, "palette", lossless=True)
 
 
 def read_bmp_header(source: Source) -> Header:
@@ -235,6 +235,7 @@ def read_heif_header(source: Source) -> Header:
     width = height = 0
     depth: int | None = None
     channels = 3
+    aperture: tuple[int, int] | None = None
     quarter_turns, kinds = 0, _item_kinds(source, start, end)
     for number, (name, at, stop) in enumerate(_boxes(source, *container), 1):
         if number not in wanted:
@@ -244,12 +245,18 @@ def read_heif_header(source: Source) -> Header:
             width, height = int.from_bytes(payload[4:8], "big"), int.from_bytes(payload[8:12], "big")
         elif name == b"pixi" and len(payload) >= 6:
             channels, depth = payload[4], payload[5]
+        elif name == b"clap" and len(payload) >= 16:
+            # Clean aperture: coders work in blocks, so the stored size may be larger than the picture.
+            wide, wide_unit, high, high_unit = (int.from_bytes(payload[k : k + 4], "big") for k in (0, 4, 8, 12))
+            if wide_unit and high_unit:
+                aperture = (wide // wide_unit, high // high_unit)
         elif name == b"irot" and payload:
             quarter_turns = payload[0] & 3
         elif name == b"colr" and payload[:4] in (b"prof", b"rICC"):
             kinds.add("icc")
     if not width or not height:
         raise BadHeader("the primary picture has no size")
+    width, height = aperture or (width, height)
     # Turned anticlockwise by quarter turns; a mirror does not change the size. EXIF's orientation does not apply here.
     orientation = (1, 8, 3, 6)[quarter_turns]
     return Header(width, height, depth, "grey" if channels == 1 else "rgb", tuple(sorted(kinds)), orientation)

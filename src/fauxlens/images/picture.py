@@ -1,0 +1,303 @@
+"""A file to pixels, the same pixels every time: RGB uint8, upright, sRGB; and what was done to get there.
+
+The rules (docs/decoding.md says why):
+
+- EXIF orientation is applied; it is read by our own strict reader, so an unreadable block is a note, not a guess.
+- An ICC profile that is not sRGB is converted to sRGB (relative colorimetric, with black point compensation); one that
+  cannot be used is noted and the numbers are taken as sRGB. `colour="stored"` keeps the numbers, as most published
+  detectors saw them.
+- 16 bits a channel keep the high byte. Palettes are looked up. Grey becomes R = G = B. CMYK goes through its profile,
+  or through Pillow's plain formula when it has none.
+- Transparency is laid on white. Of an animation, the first frame.
+
+Whatever of this happened stands in `Picture.notes`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, UnidentifiedImageError
+
+from fauxlens.core.errors import BadShape, FauxlensError, MissingExtra, UnreadableImage
+from fauxlens.core.optional import need
+from fauxlens.images.facts import FileFacts, facts_of_bytes
+from fauxlens.images.limits import DEFAULT_LIMITS, Limits
+
+Pixels = NDArray[np.uint8]
+
+# Pillow's pixel limit is a global of its module; ours is checked first, then theirs is lifted for the call.
+_pillow_limit = threading.RLock()
+_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_PLAIN_MODES = frozenset(("RGB", "L", "1"))
+_ALPHA_MODES = frozenset(("RGBA", "LA", "PA", "La", "RGBa"))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """RGB pixels as a viewer shows them, with the file's facts.
+
+    `pixels` is (H, W, 3) uint8 and read-only; `notes` are sentences on what decoding had to decide; `path` is None for
+    pixels that come from no file.
+    """
+
+    pixels: Pixels
+    facts: FileFacts | None = None
+    notes: tuple[str, ...] = ()
+    path: Path | None = None
+
+    def __post_init__(self) -> None:
+        pixels = self.pixels
+        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
+            raise BadShape("a picture is RGB pixels", wanted="(H, W, 3) uint8", got=f"{pixels.shape} {pixels.dtype}")
+        if pixels.flags.writeable:
+            view = pixels.view()
+            view.flags.writeable = False
+            object.__setattr__(self, "pixels", view)
+
+    @property
+    def width(self) -> int:
+        """Pixels from left to right."""
+        return int(self.pixels.shape[1])
+
+    @property
+    def height(self) -> int:
+        """Pixels from top to bottom."""
+        return int(self.pixels.shape[0])
+
+    def __repr__(self) -> str:
+        source = "" if self.path is None else f" from '{self.path}'"
+        return f"Picture({self.width} x {self.height}{source})"
+
+
+def read_picture(
+    path: str | os.PathLike[str],
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    colour: Literal["srgb", "stored"] = "srgb",
+) -> Picture:
+    """Read and decode one image file. Raises UnreadableImage (with its `reason`) and nothing else for a bad file."""
+    path = Path(path)
+    data = read_file(path, limits=limits)
+    return replace(decode(data, limits=limits, colour=colour, where=str(path)), path=path)
+
+
+def read_file(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
+    """The bytes of a file that is no larger than the limit."""
+    try:
+        limits.check_bytes(path.stat().st_size, str(path))
+        return path.read_bytes()
+    except UnreadableImage:
+        raise
+    except FileNotFoundError as bad:
+        raise UnreadableImage("no such file", reason="missing", where=path) from bad
+    except IsADirectoryError as bad:
+        raise UnreadableImage("a folder, not a picture", reason="not-an-image", where=path) from bad
+    except OSError as bad:
+        raise UnreadableImage(f"could not be opened: {bad.strerror}", reason="missing", where=path) from bad
+
+
+def decode(
+    data: bytes,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    colour: Literal["srgb", "stored"] = "srgb",
+    where: str = "bytes",
+) -> Picture:
+    """Decode a file that is in memory, by the rules at the top of this module."""
+    limits.check_bytes(len(data), where)
+    facts = facts_of_bytes(data, where)
+    limits.check_pixels(facts.width, facts.height, where)
+    if facts.format == "heic":
+        _open_heic(where)
+    try:
+        with _no_pillow_limit(), warnings.catch_warnings():
+            # Pillow warns about odd metadata; what matters of it is in our own facts.
+            warnings.simplefilter("ignore")
+            return _decode(data, facts, limits, colour, where)
+    except FauxlensError:
+        raise
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError) as bad:
+        raise _decoding_failed(bad, facts, where) from bad
+    except (OverflowError, ZeroDivisionError, ArithmeticError, AttributeError, RuntimeError, MemoryError) as bad:
+        # Decoders meet hostile bytes; whatever escapes them is a fault of the file, named as such.
+        raise _decoding_failed(bad, facts, where) from bad
+
+
+def _decode(data: bytes, facts: FileFacts, limits: Limits, colour: str, where: str) -> Picture:
+    notes: list[str] = []
+    with Image.open(io.BytesIO(data)) as image:
+        # The decoder must see the picture that was let through, not a larger one hidden behind our header reader.
+        limits.check_pixels(image.width, image.height, where)
+        if getattr(image, "is_animated", False) and facts.format not in ("heic", "avif", "tiff", "jpeg"):
+            notes.append(f"the first of {getattr(image, 'n_frames', 'several')} frames")
+        elif getattr(image, "n_frames", 1) > 1:
+            notes.append(f"the first of {getattr(image, 'n_frames', 'several')} pictures in the file")
+        profile = image.info.get("icc_profile")
+        orientation = _orientation_of(image, facts, notes)
+        image.load()
+        plain = _to_8_bit(image, facts, where, notes)
+        rgb = _to_rgb(plain, profile if colour == "srgb" else None, notes)
+        if colour == "stored" and profile:
+            notes.append("the ICC profile was not applied, as asked")
+        if orientation in _TRANSPOSE:
+            rgb = rgb.transpose(_TRANSPOSE[orientation])
+            notes.append(f"turned upright (orientation {orientation})")
+    if facts.exif_error is not None:
+        notes.append(f"the EXIF block is unreadable ({facts.exif_error}); the picture is taken as upright")
+    pixels = np.array(rgb, dtype=np.uint8)
+    if pixels.shape[:2] != (facts.height, facts.width):
+        raise UnreadableImage(
+            "the decoded picture has another size than the header says", reason="corrupt", where=where,
+            wanted=f"{facts.width} x {facts.height}", got=f"{pixels.shape[1]} x {pixels.shape[0]}",
+        )  # fmt: skip
+    return Picture(pixels, facts, tuple(notes))
+
+
+def _orientation_of(image: Image.Image, facts: FileFacts, notes: list[str]) -> int:
+    if facts.format == "heic":
+        return 1  # the decoder has applied it
+    if facts.format == "tiff":
+        # Pillow turns TIFFs itself while loading; what is left to do is to say so.
+        if facts.orientation != 1:
+            notes.append(f"turned upright (orientation {facts.orientation})")
+        return 1
+    if facts.format == "avif":
+        # Pillow leaves the pixels as they are and tells rotation and mirror through EXIF.
+        return int(image.getexif().get(274, 1) or 1)
+    return facts.orientation
+
+
+def _to_8_bit(image: Image.Image, facts: FileFacts, where: str, notes: list[str]) -> Image.Image:
+    """`image` with 8 bits a channel; 16 bits keep the high byte, which is also what Pillow does for 16-bit colour."""
+    mode = image.mode
+    # Older Pillows open 16-bit PNGs as 32-bit integers; a file that truly holds 32 bits has no agreed white.
+    if mode.startswith("I;16") or (mode == "I" and facts.bit_depth == 16):
+        values = np.asarray(image, dtype=np.int64).clip(0, 65535)
+        notes.append("16 bits a channel; the high byte was kept")
+        return Image.fromarray((values >> 8).astype(np.uint8), "L")
+    if mode in ("F", "I"):
+        what = "a picture of floating-point values" if mode == "F" else "a picture of 32-bit integers"
+        raise UnreadableImage(what, reason="unsupported", where=where, hint="convert it to 8 or 16 bits first")
+    if facts.bit_depth == 16:
+        notes.append("16 bits a channel; the high byte was kept")
+    return image
+
+
+def _to_rgb(image: Image.Image, profile: bytes | None, notes: list[str]) -> Image.Image:
+    mode = image.mode
+    if mode == "P" or mode in _ALPHA_MODES or "transparency" in image.info:
+        image = _flatten(image, notes)
+    if image.mode == "CMYK":
+        converted = _convert_profile(image, profile, notes) if profile else None
+        if converted is not None:
+            return converted
+        notes.append("CMYK without a usable profile; converted by the plain formula")
+        return image.convert("RGB")
+    if profile and image.mode in ("RGB", "L"):
+        converted = _convert_profile(image, profile, notes)
+        if converted is not None:
+            return converted
+    if mode == "LAB":
+        notes.append("Lab colours; converted to sRGB")
+        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        transform = ImageCms.buildTransform(lab, srgb, "LAB", "RGB")
+        turned = ImageCms.applyTransform(image, transform)
+        assert turned is not None  # only in-place transforms return nothing
+        return turned
+    if image.mode not in _PLAIN_MODES:
+        notes.append(f"stored as {image.mode}; converted to RGB")
+    return image.convert("RGB")
+
+
+def _flatten(image: Image.Image, notes: list[str]) -> Image.Image:
+    """Palette and transparency resolved: RGB or L, laid on white in whole numbers."""
+    transparent = image.mode in _ALPHA_MODES or "transparency" in image.info
+    if not transparent:
+        return image.convert("RGB")
+    rgba = np.asarray(image.convert("RGBA"), dtype=np.uint16)
+    alpha = rgba[..., 3:]
+    if (alpha == 255).all():
+        return Image.fromarray(rgba[..., :3].astype(np.uint8), "RGB")
+    notes.append("transparent; laid on white")
+    mixed = (rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
+    return Image.fromarray(mixed.astype(np.uint8), "RGB")
+
+
+def _convert_profile(image: Image.Image, profile: bytes, notes: list[str]) -> Image.Image | None:
+    """`image` in sRGB; None when the profile cannot be used (noted) or already is sRGB."""
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        description = " ".join(ImageCms.getProfileDescription(source).split())
+        if image.mode == "RGB" and "srgb" in description.lower():
+            return None
+        if image.mode == "L" and source.profile.xcolor_space.strip() != "GRAY":
+            # A colour profile on a grey picture says nothing that could be applied.
+            notes.append(f"grey with a colour profile ('{description}'), which was not applied")
+            return None
+        transform = ImageCms.buildTransform(
+            source,
+            ImageCms.createProfile("sRGB"),
+            image.mode,
+            "RGB",
+            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+        )
+        converted = ImageCms.applyTransform(image, transform)
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as bad:
+        said = (str(bad).splitlines() or ["no reason given"])[0]
+        notes.append(f"the ICC profile could not be used ({said}); the numbers are taken as sRGB")
+        return None
+    notes.append(f"converted to sRGB from the profile '{description}'")
+    return converted
+
+
+def _open_heic(where: str) -> None:
+    try:
+        plugin: Any = need("pillow_heif", "formats", "reading HEIC")
+    except MissingExtra as missing:
+        raise UnreadableImage(missing.what, reason="unsupported", where=where, hint=missing.hint) from None
+    plugin.register_heif_opener()
+
+
+@contextmanager
+def _no_pillow_limit() -> Iterator[None]:
+    with _pillow_limit:
+        before = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+
+
+def _decoding_failed(bad: Exception, facts: FileFacts, where: str) -> UnreadableImage:
+    said = (str(bad).splitlines() or [type(bad).__name__])[0]
+    lowered = said.lower()
+    cut_off = any(word in lowered for word in ("truncated", "unexpected end", "premature", "broken data stream", "eof"))
+    if facts.format == "webp" and facts.bytes < 12:
+        cut_off = True
+    return UnreadableImage(
+        f"a {facts.format.upper()} that could not be decoded: {said}",
+        reason="truncated" if cut_off else "corrupt",
+        where=where,
+        hint="is the download complete?" if cut_off else None,
+    )
