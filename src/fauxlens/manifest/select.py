@@ -1,0 +1,150 @@
+"""Choosing rows: filters on columns, and one-to-one draws of real and forged; every choice goes into the history."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fauxlens.core.errors import BadSetting
+from fauxlens.core.names import nearest, unknown
+from fauxlens.core.seeds import seed_for
+from fauxlens.manifest.manifest import Manifest
+
+_CONDITION = re.compile(r"^\s*([A-Za-z_][A-Za-z0-9_]*)\s*(==|!=|<=|>=|=|<|>)\s*(.*?)\s*$", re.DOTALL)
+_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<=": operator.le,
+    ">=": operator.ge,
+    "<": operator.lt,
+    ">": operator.gt,
+}
+_YES_NO = {"true": True, "yes": True, "false": False, "no": False}
+
+
+def select(manifest: Manifest, *conditions: str) -> Manifest:
+    """Only the rows that meet every condition, such as `width>=450`, `label=real`, `format=jpeg,png`, `licence=null`.
+
+    Several values after `=` are alternatives, after `!=` exclusions; null matches only `=null`.
+    """
+    for condition in conditions:
+        manifest = manifest.where(condition.strip(), parse_condition(manifest, condition))
+    return manifest
+
+
+def parse_condition(manifest: Manifest, condition: str) -> pc.Expression:
+    """One condition as an Arrow expression over the manifest's columns."""
+    match = _CONDITION.match(condition)
+    if match is None:
+        raise BadSetting(
+            "a condition is COLUMN OPERATOR VALUE",
+            got=repr(condition),
+            hint="for example width>=450 or format=jpeg,png",
+        )
+    name, sign, given = match.groups()
+    if name not in manifest.table.column_names:
+        there_are = manifest.table.column_names
+        hint = f"{nearest(name, there_are)}There are: {', '.join(there_are)}"
+        raise BadSetting(f"no column called '{name}'", where=condition, hint=hint)
+    sign = "==" if sign == "=" else sign
+    column = pc.field(name)
+    kind = manifest.table.schema.field(name).type
+    if sign in ("==", "!=") and given.lower() == "null":
+        return column.is_null() if sign == "==" else ~column.is_null()
+    if sign in ("==", "!="):
+        values = [_value(kind, part.strip(), condition) for part in given.split(",")]
+        plain = pa.string() if pa.types.is_dictionary(kind) else kind
+        chosen = (column.cast(plain) if pa.types.is_dictionary(kind) else column).isin(pa.array(values, type=plain))
+        return chosen if sign == "==" else ~chosen & ~column.is_null()
+    if pa.types.is_dictionary(kind) or pa.types.is_string(kind) or pa.types.is_boolean(kind):
+        raise BadSetting("only numbers are larger or smaller", where=condition, got=f"{name} is {_in_words(kind)}")
+    return _OPERATORS[sign](column, pa.scalar(_value(kind, given, condition), type=kind))
+
+
+def one_to_one(manifest: Manifest, how: str = "fixed", *, seed: int = 0, epoch: int = 0) -> Manifest:
+    """As many forged rows as real ones (or the other way round, whichever is fewer), in the manifest's order.
+
+    `how` is one of ONE_TO_ONE: "fixed" draws one list for all epochs, as BR-Gen's train.json does; "each-epoch" draws
+    anew in every epoch; "each-origin" takes, in each epoch, one forgery of every real photo, uniform over method and
+    mask type.
+    """
+    if how not in ONE_TO_ONE:
+        raise unknown(how, ONE_TO_ONE, "one-to-one rule")
+    fake = np.asarray(pc.not_equal(manifest.column("label"), "real").to_numpy(zero_copy_only=False), dtype=bool)
+    real_rows, fake_rows = np.flatnonzero(~fake), np.flatnonzero(fake)
+    rows = ONE_TO_ONE[how](manifest, real_rows, fake_rows, seed, epoch)
+    when = "" if how == "fixed" else f", epoch {epoch}"
+    return manifest.take(f"one real to one forged ({how}, seed {seed}{when})", np.sort(rows))
+
+
+def _fixed(manifest: Manifest, real: Any, fake: Any, seed: int, epoch: int) -> Any:
+    return _each_epoch(manifest, real, fake, seed, -1)
+
+
+def _each_epoch(manifest: Manifest, real: Any, fake: Any, seed: int, epoch: int) -> Any:
+    count = min(len(real), len(fake))
+    return np.concatenate([_draw(manifest, rows, count, seed, epoch) for rows in (real, fake)])
+
+
+def _each_origin(manifest: Manifest, real: Any, fake: Any, seed: int, epoch: int) -> Any:
+    ids, origins = manifest.column("id").to_pylist(), manifest.column("origin").to_pylist()
+    methods, kinds = manifest.column("method").to_pylist(), manifest.column("mask_type").to_pylist()
+    row_of_real = {ids[row]: int(row) for row in real}
+    forgeries: dict[int, dict[tuple[str, str], list[int]]] = {}
+    for row in fake.tolist():
+        home = row_of_real.get(origins[row])
+        if home is not None:
+            cell = (methods[row] or "", kinds[row] or "")
+            forgeries.setdefault(home, {}).setdefault(cell, []).append(row)
+    chosen: list[int] = []
+    for home, cells in forgeries.items():
+        rng = np.random.default_rng(seed_for("one-to-one", image_id=ids[home], method=str(seed), attempt=epoch))
+        # First the cell, then the row in it, so that a method with more attempts is not drawn more often.
+        cell = sorted(cells)[int(rng.integers(len(cells)))]
+        members = sorted(cells[cell], key=lambda row: ids[row])
+        chosen += [home, members[int(rng.integers(len(members)))]]
+    return np.array(chosen, dtype=np.int64)
+
+
+def _draw(manifest: Manifest, rows: Any, count: int, seed: int, epoch: int) -> Any:
+    """`count` of `rows`; which ones depends on ids, seed and epoch, not on the order of the manifest."""
+    if count == len(rows):
+        return rows
+    ids = manifest.column("id").take(pa.array(rows)).to_pylist()
+    by_id = rows[np.argsort(np.array(ids, dtype=object), kind="stable")]
+    rng = np.random.default_rng(seed_for("one-to-one", method=str(seed), attempt=epoch))
+    return by_id[rng.permutation(len(by_id))[:count]]
+
+
+ONE_TO_ONE: dict[str, Callable[[Manifest, Any, Any, int, int], Any]] = {
+    "fixed": _fixed,
+    "each-epoch": _each_epoch,
+    "each-origin": _each_origin,
+}
+
+
+def _value(kind: pa.DataType, text: str, condition: str) -> Any:
+    try:
+        if pa.types.is_boolean(kind):
+            return _YES_NO[text.lower()]
+        if pa.types.is_integer(kind):
+            return int(text)
+        if pa.types.is_floating(kind):
+            return float(text)
+    except (ValueError, KeyError):
+        raise BadSetting("a value of the wrong type", where=condition, wanted=_in_words(kind), got=repr(text)) from None
+    return text
+
+
+def _in_words(kind: pa.DataType) -> str:
+    if pa.types.is_boolean(kind):
+        return "true or false"
+    if pa.types.is_integer(kind):
+        return "a whole number"
+    return "a number" if pa.types.is_floating(kind) else "a text"
