@@ -1,4 +1,4 @@
-"""A Report to files a person opens: one self-contained HTML page, Markdown, JSON, and a CSV and LaTeX of every table."""
+"""A Report to files a person opens: one self-contained page, Markdown, JSON, and CSV and LaTeX of every table."""
 
 from fauxlens.report.html import to_html
 from fauxlens.report.text import to_csv, to_latex, to_markdown

@@ -40,7 +40,9 @@ a { color: var(--accent); }
   body { max-width: none; padding: 0; font-size: 10pt; } h2 { break-after: avoid; } tr, figure { break-inside: avoid; }
   .scroll { overflow: visible; }
 }
-@media (max-width: 36rem) { dl { grid-template-columns: 1fr; } dt { font-weight: 600; } .verdict { font-size: 1.25rem; } }
+@media (max-width: 36rem) {
+  dl { grid-template-columns: 1fr; } dt { font-weight: 600; } .verdict { font-size: 1.25rem; }
+}
 """
 
 
