@@ -144,6 +144,16 @@ class Manifest:
             return self
         return self.where("not quarantined", good)
 
+    def quarantined(self) -> list[tuple[str, int, str]]:
+        """(reason, how many rows, path of the first) of the rows that are not usable, the most frequent first."""
+        rows = self.table.select(["status", "path"]).filter(pc.field("status").cast(pa.string()) != OK)
+        found: dict[str, tuple[int, str]] = {}
+        for status, path in zip(*(column.to_pylist() for column in rows.columns), strict=True):
+            reason = status.partition(":")[0]
+            count, first = found.get(reason, (0, path))
+            found[reason] = (count + 1, first)
+        return sorted(((r, n, first) for r, (n, first) in found.items()), key=lambda item: (-item[1], item[0]))
+
     def take(self, why: str, rows: Sequence[int] | np.ndarray[Any, Any]) -> Manifest:
         """The rows with these numbers, in this order; `why` goes into the history."""
         picked = self.table.take(pa.array(np.asarray(rows, dtype=np.int64)))

@@ -6,6 +6,7 @@ One bad file never stops a scan: its row is kept with the reason in `status`, an
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fauxlens.core.errors import BadManifest, UnreadableImage
-from fauxlens.core.files import sha256_of
+from fauxlens.core.files import sha256_of, write_text
 from fauxlens.core.progress import Progress, silent
 from fauxlens.core.version import __version__
 from fauxlens.images.facts import read_facts, suffix_agrees
@@ -125,6 +126,16 @@ def survey(
         columns, tree.root, name=name or tree.root.resolve().name or "manifest", history=history, facts=told
     )  # fmt: skip
     return Survey(manifest, chosen.name, why, tuple(left_out), tuple(remarks))
+
+
+def write_left_out(left_out: Sequence[LeftOut], path: Path) -> None:
+    """All that a scan left out, as CSV (path, reason)."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(("path", "reason"))
+    # Names that are not UTF-8 are written with their bytes spelt out.
+    writer.writerows((item.path.encode("utf-8", "backslashreplace").decode(), item.reason) for item in left_out)
+    write_text(path, stream.getvalue())
 
 
 def read_quarantine(path: Path) -> dict[str, str]:

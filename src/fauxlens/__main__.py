@@ -1,0 +1,6 @@
+"""`python -m fauxlens`."""
+
+from fauxlens.cli.main import run
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,27 @@
+"""Options that several verbs share, spelt once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ManifestPath = Annotated[
+    Path, typer.Argument(help="A manifest (.parquet) that `fauxlens scan` wrote.", metavar="M.PARQUET")
+]
+RootOption = Annotated[
+    Path | None,
+    typer.Option("--root", help="Where the pictures lie now, when the dataset was moved.", metavar="FOLDER"),
+]
+Workers = Annotated[int, typer.Option("--workers", "-j", help="Processes to work with.", min=1)]
+AsJson = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no remarks.")]
+MaxPixels = Annotated[int, typer.Option("--max-pixels", help="Larger pictures are refused before decoding.", min=1)]
+Accept = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--accept", help="A fault that is no reason for quarantine: wrong-suffix, corrupt-exif.", metavar="FAULT"
+    ),
+]
+DEFAULT_MAX_PIXELS = 200_000_000

@@ -1,0 +1,62 @@
+"""`fauxlens verify`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fauxlens.cli import console
+from fauxlens.cli.options import DEFAULT_MAX_PIXELS, Accept, AsJson, ManifestPath, MaxPixels, Quiet, RootOption, Workers
+
+
+def command(
+    manifest: ManifestPath,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder for state and results; beside the manifest when not given."),
+    ] = None,
+    root: RootOption = None,
+    accept: Accept = None,
+    near_bits: Annotated[int, typer.Option(help="Bits of 64 that near duplicates may differ in.", min=0, max=4)] = 4,
+    max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
+    workers: Workers = 1,
+    json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """Decode every file, count against the published table, find duplicates and leaks; list what is broken."""
+    from fauxlens.images.limits import Limits
+    from fauxlens.manifest.manifest import read_manifest
+    from fauxlens.manifest.verify import report_of, verify
+    from fauxlens.report import write_report
+
+    folder = output or manifest.with_name(f"{manifest.stem}-verified")
+    with console.progress_of(quiet or json) as progress:
+        found = verify(
+            read_manifest(manifest, root=root),
+            folder,
+            workers=workers,
+            accept=accept or (),
+            limits=Limits(max_pixels=max_pixels),
+            near_bits=near_bits,
+            progress=progress,
+        )
+    report = report_of(found)
+    page = write_report(report, folder)
+    code = 1 if found.quarantined else 0
+    if json:
+        console.say_json({**report.facts, "folder": str(folder), "manifest": str(folder / "manifest.parquet")})
+        return code
+    console.say(report.verdict)
+    if found.quarantined:
+        console.show_table(("reason", "files", "for example"), found.manifest.quarantined(), numbers=(1,))
+    for counted in found.counts:
+        if counted.found != counted.published:
+            where = ", ".join(f"{name} {value}" for name, value in counted.where.items()) or "all"
+            console.say(f"count: {where}: {counted.found:,} of {counted.published:,} published")
+    console.say(
+        f"{len(found.exact):,} groups of equal files, {len(found.near):,} near pairs, {len(found.leaks):,} leaks"
+    )
+    console.say(f"wrote {folder / 'manifest.parquet'}, quarantine.csv, duplicates.csv, leaks.csv and {page.name}")
+    return code

@@ -1,0 +1,129 @@
+"""A degraded copy of a dataset: every picture through one chain, masks along with it, a manifest that pairs by id.
+
+The work is resumable, and what comes out depends on the pictures, the chain and the seed alone. Rows keep their ids, so
+that results on the original and on the degraded set can be compared picture by picture.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from fauxlens.core.errors import BadSetting
+from fauxlens.core.files import write_bytes
+from fauxlens.core.progress import Progress, silent
+from fauxlens.core.seeds import seed_for
+from fauxlens.images.degrade import Chain, parse_chain
+from fauxlens.images.encode import encode_png
+from fauxlens.images.limits import DEFAULT_LIMITS, Limits
+from fauxlens.images.picture import decode, read_file
+from fauxlens.manifest.manifest import Manifest
+from fauxlens.manifest.sample import Sample
+from fauxlens.manifest.scan import file_facts
+from fauxlens.work import Item, results, run, write_plan
+
+TASK = "fauxlens.manifest.degrade:build_degrade"
+TASK_VERSION = "1"
+
+
+def degrade(
+    manifest: Manifest,
+    folder: Path,
+    chain: Chain,
+    *,
+    name: str | None = None,
+    seed: int = 0,
+    workers: int = 1,
+    limits: Limits = DEFAULT_LIMITS,
+    progress: Progress = silent,
+) -> Manifest:
+    """Write every usable picture of `manifest`, degraded, below `folder`; `folder/manifest.parquet` describes them.
+
+    Pictures that cannot be read are rows with their reason in `status`. The same call goes on after any kind of end.
+    """
+    folder = Path(folder)
+    if folder.resolve() == manifest.root.resolve():
+        raise BadSetting("the copy would overwrite the originals", where=folder, hint="give another folder")
+    usable = manifest.usable()
+    name = name or str(chain)
+    settings = {
+        "root": manifest.root.resolve().as_posix(),
+        "folder": folder.resolve().as_posix(),
+        "chain": str(chain),
+        "seed": seed,
+        "max_bytes": limits.max_bytes,
+        "max_pixels": limits.max_pixels,
+    }
+    work = folder / "work"
+    write_plan(work, task=TASK, task_version=TASK_VERSION, settings=settings, items=_items(usable))
+    run(work, workers=workers, progress=lambda done, total, _: progress(done, total, "degrading"))
+    rows = []
+    for sample, outcome in zip(usable, results(work), strict=True):
+        if outcome.result is None:
+            said = "" if outcome.error is None else outcome.error.message
+            rows.append(replace(sample, status=f"not-degraded: {said}"))
+        else:
+            rows.append(_row(sample, outcome.result, folder))
+    history = (*usable.history, f"degraded by '{name}' ({chain}), seed {seed}")
+    facts = {"degraded_by": name, "chain": str(chain), "seed": seed}
+    made = Manifest.from_samples(rows, folder, name=f"{manifest.name}-degraded", history=history, facts=facts)
+    made.save(folder / "manifest.parquet")
+    return made
+
+
+def build_degrade(settings: Mapping[str, Any]) -> Callable[[Item, int], dict[str, Any]]:
+    """The work engine's factory: a function that degrades one picture and its mask."""
+    chain = parse_chain(settings["chain"])
+    root, folder = Path(settings["root"]), Path(settings["folder"])
+    limits = Limits(max_bytes=settings["max_bytes"], max_pixels=settings["max_pixels"])
+
+    def one(item: Item, _: int) -> dict[str, Any]:
+        path, mask_path = item.payload["path"], item.payload.get("mask_path")
+        # The picture's own id and the user's seed, not the engine's: another folder must not mean other pictures.
+        seed = seed_for("degrade", image_id=item.key, method=str(settings["seed"]))
+        picture = decode(read_file(root / path, limits=limits), limits=limits, where=path)
+        data, suffix, records = chain.encode(picture.pixels, seed)
+        target = _renamed(path, suffix)
+        write_bytes(folder / "images" / target, data)
+        found = {"path": f"images/{target}", "sha256": hashlib.sha256(data).hexdigest(), "records": records}
+        if mask_path is not None:
+            mask = decode(read_file(root / mask_path, limits=limits), limits=limits, colour="stored", where=mask_path)
+            moved = chain.replay_mask(np.ascontiguousarray(mask.pixels[..., 0]), records)
+            mask_target = _renamed(mask_path, ".png")
+            write_bytes(folder / "masks" / mask_target, encode_png(moved))
+            found["mask_path"] = f"masks/{mask_target}"
+        return found
+
+    return one
+
+
+def _items(manifest: Manifest) -> Iterator[Item]:
+    for sample in manifest:
+        payload = {"path": sample.path}
+        if sample.mask_path is not None:
+            payload["mask_path"] = sample.mask_path
+        yield Item(sample.id, payload)
+
+
+def _renamed(path: str, suffix: str) -> str:
+    """The old suffix stays in the name: `a.jpg` and `a.png` of one folder must not become one file."""
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or ".." in pure.parts:
+        raise BadSetting("a path that leaves the manifest's root", got=path)
+    return path if pure.suffix.lower() == suffix else f"{path}{suffix}"
+
+
+def _row(sample: Sample, found: Mapping[str, Any], folder: Path) -> Sample:
+    facts = file_facts(str(folder), found["path"])
+    names = (
+        "width", "height", "format", "jpeg_quality", "jpeg_quality_exact", "subsampling", "bytes",
+        "jpeg_quality_distance", "progressive", "bit_depth", "colour", "metadata",
+    )  # fmt: skip
+    measured = dict(zip((*names, "sha256", "status"), facts, strict=True))
+    measured.update(sha256=found["sha256"], phash=None)
+    return replace(sample, path=found["path"], mask_path=found.get("mask_path"), **measured)
