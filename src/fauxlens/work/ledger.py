@@ -28,7 +28,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fauxlens.core.errors import FauxlensError
+from fauxlens.core.errors import FauxlensError, WorkError
 from fauxlens.core.files import write_json
 from fauxlens.core.version import __version__
 from fauxlens.work.canonical import canonical
@@ -127,8 +127,15 @@ class Ledger:
         at = time.time()
         head = f'{{"at":{at:.3f},"check":"{zlib.crc32(text, self._salt):08x}","seconds":{outcome.seconds:.6f}'
         rest = memoryview(b"".join((head.encode("ascii"), _OUTCOME, text, b"}\n")))
-        while rest:  # a full disk may take a part of it
-            rest = rest[os.write(self._handle, rest) :]
+        try:
+            while rest:  # a disk that fills up may take a part of it
+                rest = rest[os.write(self._handle, rest) :]
+        except OSError as full:
+            raise WorkError(
+                f"the ledger cannot be written: {full.strerror}",
+                where=ledger_path(self.plan.folder, self.shard),
+                hint="make room and run the same command again; it goes on where it stopped",
+            ) from full
         self.lines[outcome.key] = Line(text, at, outcome.seconds)
 
     def is_complete(self, items: Iterable[Item]) -> bool:
