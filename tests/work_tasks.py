@@ -52,6 +52,10 @@ def build_trouble(settings: Mapping[str, Any]) -> Task:
                 if not mark.exists():
                     mark.touch()
                     os.kill(os.getpid(), signal.SIGKILL)
+            case "need the mark":
+                Path(settings["mark"]).read_text()
+            case "change folder":
+                os.chdir("/")
             case "exit":
                 os._exit(5)
             case "hang":

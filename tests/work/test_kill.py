@@ -119,6 +119,21 @@ def test_signal_to_the_whole_group_finishes_the_samples_in_hand(tmp_path: Path, 
     assert len(calls.read_text().splitlines()) == 60
 
 
+def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    folder = planned(tmp_path / "w", calls, seconds=30)
+    job = started(folder, 2)
+    wait_for(lambda: calls.exists() and len(calls.read_text().splitlines()) == 2)
+    os.killpg(job.pid, signal.SIGINT)
+    with pytest.raises(subprocess.TimeoutExpired):
+        job.wait(0.5)
+    os.killpg(job.pid, signal.SIGINT)
+    said, _ = job.communicate(timeout=5)
+    assert job.returncode == 130
+    assert "run the same command again" in said
+    assert not any(is_alive(int(line.split()[1])) for line in calls.read_text().splitlines())
+
+
 def test_two_commands_at_once(tmp_path: Path) -> None:
     calls = tmp_path / "calls"
     folder = planned(tmp_path / "w", calls)

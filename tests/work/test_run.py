@@ -12,7 +12,8 @@ import pytest
 
 from fauxlens.core.errors import BadSetting, Interrupted, UnknownName, WorkError
 from fauxlens.core.seeds import seed_for
-from fauxlens.work import Item, Plan, results, run, run_shard, status, write_plan
+from fauxlens.work import Item, Plan, reopen, results, run, run_shard, status, write_plan
+from fauxlens.work.lease import announced
 from fauxlens.work.ledger import completion_path, ledger_path
 
 
@@ -314,6 +315,34 @@ def test_a_full_disk_ends_the_run_and_fails_no_sample(tmp_path: Path, workers: i
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not ledger_path(tmp_path, 0).read_bytes().endswith(b"\n")
     assert run(tmp_path, workers=workers).ok == 3
+
+
+def test_failures_can_be_done_again(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    plan_of(tmp_path / "w", troubled(k1="need the mark", k2="raise", k8="need the mark"), settings={"mark": str(mark)})
+    before = run(tmp_path / "w", workers=0)
+    assert before.failures == {"FileNotFoundError": 2, "ValueError": 1}
+    mark.touch()
+    assert run(tmp_path / "w", workers=0).results_sha256 == before.results_sha256, "an outcome stays what it is"
+    assert reopen(tmp_path / "w", statuses=["quarantined"]) == 0
+    assert reopen(tmp_path / "w") == 3
+    assert status(tmp_path / "w").done == 7
+    after = run(tmp_path / "w", workers=0)
+    assert (after.ok, after.failures, after.settled_before) == (9, {"ValueError": 1}, 7)
+    with announced(tmp_path / "w"), pytest.raises(WorkError, match="a run is going on"):
+        reopen(tmp_path / "w")
+    with pytest.raises(WorkError, match="no such status"):
+        reopen(tmp_path / "w", statuses=["broken"])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_relative_folder_and_a_task_that_changes_it(
+    tmp_path: Path, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plan_of(Path("w"), troubled(k1="change folder"))
+    assert run(Path("w"), workers=workers).ok == 10
+    assert status(tmp_path / "w").ok == 10
 
 
 def test_status_of_what_is_done_and_of_nothing(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ the order, the number of workers, and the kills on the way.
 from fauxlens.work.launch import LAUNCHERS, Launcher, Summary, results, run, run_shard
 from fauxlens.work.ledger import Completion, Failure, Outcome
 from fauxlens.work.plan import Item, Plan, Task, read_plan, write_plan
+from fauxlens.work.reopen import reopen
 from fauxlens.work.status import Status, status
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Summary",
     "Task",
     "read_plan",
+    "reopen",
     "results",
     "run",
     "run_shard",

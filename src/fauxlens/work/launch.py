@@ -85,7 +85,8 @@ def run(
     `workers=0` works in this process. `seconds_limit` is for one sample; `recycle_after` is the number of samples after
     which a worker is replaced by a fresh one. Samples that fail are counted in the summary and do not end the run.
     """
-    plan = read_plan(folder)
+    # Absolute, because a task may change the working folder of its process.
+    plan = read_plan(Path(folder).absolute())
     _check(workers, seconds_limit, recycle_after)
     plan.check_items()
     started = time.monotonic()
@@ -126,7 +127,7 @@ def run_shard(
     A shard that another process works on is waited for. `workers=0` works in this process, where a sample that kills
     its process cannot be given up.
     """
-    plan = read_plan(folder)
+    plan = read_plan(Path(folder).absolute())
     _check(workers, seconds_limit, recycle_after)
     if not 0 <= shard < plan.shard_count:
         raise WorkError("no such shard", where=folder, wanted=f"0 to {plan.shard_count - 1}", got=shard)

@@ -18,6 +18,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from fauxlens.core.errors import WorkError
+
 _LOG = logging.getLogger("fauxlens.work")
 _RUNNING = "running.lock"
 _HELD = {errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK, errno.EDEADLK}
@@ -51,6 +53,18 @@ def announced(folder: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             os.ftruncate(handle, 0)
             os.write(handle, socket.gethostname().encode("utf-8"))
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def undisturbed(folder: Path) -> Iterator[None]:
+    """Refuse while a run is going on; while the block lasts, a run that is started waits."""
+    handle = open_file(folder / _RUNNING)
+    try:
+        if not hold(handle):
+            raise WorkError("a run is going on in this folder", where=folder, hint="wait for its end, or stop it first")
         yield
     finally:
         os.close(handle)

@@ -6,7 +6,8 @@ A shard has an append-only ledger, `shards/00000.jsonl`, one line a sample:
 
 `outcome` is canonical JSON and depends on the sample alone; the times are outside it. `check` is the CRC-32 of the
 outcome's bytes, started from the plan's fingerprint and the shard: a line that is torn, rotten or from elsewhere is no
-line, and its sample is done again. The last valid line of a key wins.
+line, and its sample is done again. The last valid line of a key wins; `withdrawn` in the place of a status takes back
+what was said before.
 
 That a shard is done is said by `shards/00000.done.json` alone, and only when the digest in it is that of the ledger.
 """
@@ -37,6 +38,7 @@ from fauxlens.work.plan import Item, Plan
 
 _LOG = logging.getLogger("fauxlens.work")
 _OUTCOME = b',"outcome":'
+_WITHDRAWN = "withdrawn"
 STATUSES = ("ok", "failed", "quarantined")
 
 
@@ -124,8 +126,17 @@ class Ledger:
     def append(self, outcome: Outcome) -> None:
         """Write down what came of a sample. When this returns, a kill of this process cannot undo it."""
         text = outcome.text.encode("ascii")
+        self.lines[outcome.key] = Line(text, self._write(text, outcome.seconds), outcome.seconds)
+
+    def withdraw(self, key: str) -> None:
+        """Write down that the sample is to be done again."""
+        self._write(f'{{"key":{canonical(key)},"status":"{_WITHDRAWN}"}}'.encode("ascii"), 0.0)
+        self.lines.pop(key, None)
+
+    def _write(self, text: bytes, seconds: float) -> float:
+        """Append a line; -> when."""
         at = time.time()
-        head = f'{{"at":{at:.3f},"check":"{zlib.crc32(text, self._salt):08x}","seconds":{outcome.seconds:.6f}'
+        head = f'{{"at":{at:.3f},"check":"{zlib.crc32(text, self._salt):08x}","seconds":{seconds:.6f}'
         rest = memoryview(b"".join((head.encode("ascii"), _OUTCOME, text, b"}\n")))
         try:
             while rest:  # a disk that fills up may take a part of it
@@ -136,7 +147,7 @@ class Ledger:
                 where=ledger_path(self.plan.folder, self.shard),
                 hint="make room and run the same command again; it goes on where it stopped",
             ) from full
-        self.lines[outcome.key] = Line(text, at, outcome.seconds)
+        return at
 
     def is_complete(self, items: Iterable[Item]) -> bool:
         """Whether a completion record is there and tells the truth."""
@@ -241,7 +252,11 @@ def parse(plan: Plan, shard: int, data: bytes) -> dict[str, Line]:
         try:
             facts = json.loads(head + b"}")
             if int(facts["check"], 16) == zlib.crc32(text, salt):
-                lines[json.loads(text)["key"]] = Line(text, facts["at"], facts["seconds"])
+                found = json.loads(text)
+                if found["status"] == _WITHDRAWN:
+                    lines.pop(found["key"], None)
+                else:
+                    lines[found["key"]] = Line(text, facts["at"], facts["seconds"])
         except (ValueError, KeyError, TypeError):
             continue
     return lines
