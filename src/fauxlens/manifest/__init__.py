@@ -1,0 +1,1 @@
+"""A folder to a Manifest and back: layouts, verify, split, select."""
