@@ -1,1 +1,1 @@
-"""A folder to a Manifest and back: layouts, verify, split, select."""
+"""A folder to a Manifest and back: layouts, scan, verify, splits, selection, and what owners offer for download."""
