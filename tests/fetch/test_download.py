@@ -235,6 +235,20 @@ def test_a_strangers_part_is_not_built_upon(server: Server, tmp_path: Path) -> N
     assert (tmp_path / "f.bin").read_bytes() == BODY
 
 
+def test_a_part_that_another_process_cut_short_is_not_renamed(server: Server, tmp_path: Path) -> None:
+    server.serve("/f", BODY)
+    part, meddled = tmp_path / "f.bin.part", []
+
+    def meddle(done: int, total: int | None, what: str) -> None:
+        if done == total and not meddled:
+            meddled.append(part.write_bytes(BODY[:7]))
+
+    result = fetch(remote(server, size=None, md5=None), tmp_path / "f.bin", progress=meddle)
+    assert meddled
+    assert result.attempts == 2
+    assert (tmp_path / "f.bin").read_bytes() == BODY
+
+
 def test_a_wrong_piece_is_refused(server: Server, tmp_path: Path) -> None:
     server.serve("/f", BODY, cuts=[1000], sends_wrong_range=True)
     fetch(remote(server, md5=None), tmp_path / "f.bin")

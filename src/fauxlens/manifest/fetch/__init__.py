@@ -57,7 +57,8 @@ SOURCES: dict[str, Source] = {
         size="1,331,167 real and 1,350,000 generated pictures",
         terms="CC BY-NC-SA 4.0 and non-commercial terms",
         needs="access to Baidu or to Google Drive; each is closed to some countries",
-        ask="It is hosted on Baidu and Google Drive only; follow the README of GenImage-Dataset/GenImage. The same pictures, less the corrupted ones, are fetched by 'unbiased-genimage'.",
+        ask="It is hosted on Baidu and Google Drive only; follow the README of GenImage-Dataset/GenImage. "
+        "The same pictures, less the corrupted ones, are fetched by 'unbiased-genimage'.",
     ),
     "br-gen": Source(
         description="BR-Gen: masks and locally forged pictures; the real photos are named in lists, not included",

@@ -127,7 +127,10 @@ def fetch_file(
     part = _Part(target, remote, has_proof=bool(remote.digests) or verify is not None)
 
     def once() -> int:
-        _receive(remote, part, timeout_seconds, progress)
+        whole_bytes = _receive(remote, part, timeout_seconds, progress)
+        # Counted on the disk again: another process may have meddled with the part.
+        if part.bytes_on_disk() != whole_bytes:
+            raise _Again("the part beside the target changed while it was written; is it being fetched twice?")
         wrong = _what_is_wrong(remote, part.path, verify)
         if wrong is not None:
             part.discard()
@@ -216,7 +219,7 @@ class _Part:
     def usable_bytes(self) -> int:
         """How many bytes may be built upon; whatever may not is removed."""
         note = self._note()
-        size = self.path.stat().st_size if self.path.is_file() else 0
+        size = self.bytes_on_disk()
         validator, total = note.get("validator"), note.get("total")
         self.validator = validator if isinstance(validator, str) else None
         self.total = total if isinstance(total, int) else None
@@ -228,6 +231,10 @@ class _Part:
             self.discard()
             return 0
         return size
+
+    def bytes_on_disk(self) -> int:
+        """How long the part is now; 0 when there is none."""
+        return self.path.stat().st_size if self.path.is_file() else 0
 
     def begin(self, validator: str | None, total: int | None) -> None:
         """Start from zero; the note goes first, so that bytes never lie there unexplained."""
@@ -280,11 +287,11 @@ def _patiently(once: Callable[[], Result], *, where: str, attempts: int, pause: 
     raise last.as_error(where, attempt) from last
 
 
-def _receive(remote: Remote, part: _Part, timeout_seconds: float, progress: Progress) -> None:
-    """Fill the part from where it stands to the end, or raise."""
+def _receive(remote: Remote, part: _Part, timeout_seconds: float, progress: Progress) -> int:
+    """Fill the part from where it stands to the end, or raise; the length of the whole."""
     start = part.usable_bytes()
     if start and start == remote.size:
-        return
+        return start
     headers = {}
     if start:
         headers["Range"] = f"bytes={start}-"
@@ -294,7 +301,7 @@ def _receive(remote: Remote, part: _Part, timeout_seconds: float, progress: Prog
         asked = _asked(remote, headers, timeout_seconds)
     except _PastTheEnd as problem:
         if problem.total == start:
-            return
+            return start
         part.discard()
         raise _Again(f"the {start} bytes kept from before go past the end of the file on the server") from problem
     with asked as response:
@@ -312,7 +319,7 @@ def _receive(remote: Remote, part: _Part, timeout_seconds: float, progress: Prog
                 hint="give its size or digest",
             )
         _room_for(remote, part.target, None if total is None else total - start)
-        _pour(response, remote, part, start, total, progress)
+        return _pour(response, remote, part, start, total, progress)
 
 
 def _where_it_starts(response: http.client.HTTPResponse, part: _Part, asked_start: int) -> tuple[int, int | None]:
@@ -364,7 +371,7 @@ def _pour(
     start: int,
     total: int | None,
     progress: Progress,
-) -> None:
+) -> int:
     wanted = remote.size if remote.size is not None else total
     have = start
     with _disk(part.target):
@@ -390,6 +397,7 @@ def _pour(
         raise _Wrong("more bytes came than the file has", wanted=f"{wanted} bytes", got=f"at least {have} bytes")
     if wanted is not None and have < wanted:
         raise _Again(f"the connection was cut after {have} of {wanted} bytes")
+    return have
 
 
 class _PastTheEnd(Exception):
