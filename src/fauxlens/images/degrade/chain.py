@@ -115,7 +115,7 @@ class Chain:
         return records
 
     def own_formats(self, before: frozenset[str | None]) -> frozenset[str | None]:
-        """The formats in which the pixels may lie as a codec's own bytes, given those before; None for no such bytes."""
+        """The formats in which the pixels may lie as a codec's own bytes; None stands for no such bytes."""
         formats = before
         for step in self.steps:
             if step.probability > 0:
