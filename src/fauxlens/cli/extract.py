@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,13 +12,24 @@ from fauxlens.cli import console
 from fauxlens.cli.options import AsJson, Quiet
 
 
+class How(StrEnum):
+    """How a photo is put in place."""
+
+    link = "link"
+    copy = "copy"
+    symlink = "symlink"
+
+
 def command(
     release: Annotated[Path, typer.Argument(help="BR-Gen's release: the folder that holds RealImage/.")],
     source: Annotated[
-        list[str], typer.Option("--source", "-s", help="NAME=FOLDER, such as COCO=train2017; repeatable (COCO, ImageNet, Places).")
+        list[str],
+        typer.Option(
+            "--source", "-s", help="NAME=FOLDER, such as COCO=train2017; repeatable (COCO, ImageNet, Places)."
+        ),
     ],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Instead of RealImage/ of the release.")] = None,
-    how: Annotated[str, typer.Option(help="link, copy or symlink.")] = "link",
+    how: Annotated[How, typer.Option(help="How they are put in place.")] = How.link,
     match_numbers: Annotated[
         bool, typer.Option("--match-numbers", help="Accept names that differ in zero padding alone (COCO).")
     ] = False,
@@ -33,18 +45,22 @@ def command(
     for given in source:
         name, equals, folder = given.partition("=")
         if not equals or not folder:
-            raise BadSetting("a source is NAME=FOLDER", got=given, hint="for example --source COCO=/data/coco/train2017")
+            raise BadSetting(
+                "a source is NAME=FOLDER", got=given, hint="for example --source COCO=/data/coco/train2017"
+            )
         folders[name] = Path(folder)
     with console.progress_of(quiet or json) as progress:
         plan = plan_extract(release, folders, match_numbers=match_numbers, progress=progress)
-        report = apply_extract(plan, how, output=output, progress=progress) if apply else None
+        report = apply_extract(plan, how.value, output=output, progress=progress) if apply else None
     found = {name: sum(photo.source == name for photo in plan.found) for name in folders}
     if json:
         console.say_json(
             {
                 "found": found,
                 "missing": {name: list(lost) for name, lost in plan.missing.items()},
-                "ambiguous": [{"listed": a.listed, "candidates": [str(c) for c in a.candidates]} for a in plan.ambiguous],
+                "ambiguous": [
+                    {"listed": a.listed, "candidates": [str(c) for c in a.candidates]} for a in plan.ambiguous
+                ],
                 "renumbered": plan.renumbered,
                 "done": None if report is None else len(report.done),
                 "already_there": None if report is None else len(report.already_there),
@@ -63,7 +79,9 @@ def command(
         if report is None:
             console.say("nothing was written; --apply puts them in place")
         else:
-            console.say(f"{len(report.done):,} put in place, {len(report.already_there):,} were there, {len(report.failed):,} failed")
+            console.say(
+                f"{len(report.done):,} put in place, {len(report.already_there):,} were there, {len(report.failed):,} failed"
+            )
             for name, reason in report.failed[:20]:
                 console.say(f"  {name}: {reason}")
     incomplete = not plan.is_complete or (report is not None and report.failed)

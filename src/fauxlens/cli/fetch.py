@@ -18,7 +18,9 @@ def command(
         bool, typer.Option("--continue", help="Go on: keep what is whole (checked), resume what is partial.")
     ] = False,
     only: Annotated[list[str] | None, typer.Option(help="Only files like this, such as '*.csv'; repeatable.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be fetched, and the room it takes.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be fetched, and the room it takes.")
+    ] = False,
     accept: Annotated[bool, typer.Option("--accept", help="The terms shown are accepted.")] = False,
     list_file: Annotated[
         Path | None, typer.Option(help="imaginet-ffhq: ffhq_filenames.txt of ImagiNet's repository.", metavar="TXT")
@@ -26,19 +28,23 @@ def command(
     first: Annotated[int | None, typer.Option(help="imaginet-ffhq: only the first N faces.", min=0)] = None,
     server: Annotated[str | None, typer.Option(help="Another server that speaks the same protocol.")] = None,
     attempts: Annotated[int, typer.Option(help="Tries a file.", min=1, max=100)] = 5,
-    list_datasets: Annotated[bool, typer.Option("--list", help="Show what can be fetched, and where to ask for the rest.")] = False,
+    list_datasets: Annotated[
+        bool, typer.Option("--list", help="Show what can be fetched, and where to ask for the rest.")
+    ] = False,
     json: AsJson = False,
     quiet: Quiet = False,
 ) -> int:
     """Download what a dataset's owners publish: whole files only, checked, resumed, with bounded retries."""
     from fauxlens.core.errors import BadSetting
     from fauxlens.manifest.fetch import SOURCES, describe, fetcher
-    from fauxlens.manifest.fetch.dataverse import UNBIASED_GENIMAGE, HARVARD, fetch_dataverse
+    from fauxlens.manifest.fetch.dataverse import HARVARD, UNBIASED_GENIMAGE, fetch_dataverse
     from fauxlens.manifest.fetch.ffhq import DRIVE, fetch_ffhq
 
     if list_datasets:
         if json:
-            console.say_json({name: {"fetched": s.is_fetched, "size": s.size, "terms": s.terms} for name, s in SOURCES.items()})
+            console.say_json(
+                {name: {"fetched": s.is_fetched, "size": s.size, "terms": s.terms} for name, s in SOURCES.items()}
+            )
         else:
             for name in SOURCES:
                 console.say(describe(name))
@@ -89,7 +95,9 @@ def command(
         room = "" if report.has_room else ": NOT ENOUGH"
         console.say(f"{report.needed_bytes:,} bytes to come, {report.free_bytes:,} free{room}; nothing was fetched")
     else:
-        console.say(f"{len(report.done):,} fetched, {len(report.already_there):,} were there, {len(report.failed):,} failed")
+        console.say(
+            f"{len(report.done):,} fetched, {len(report.already_there):,} were there, {len(report.failed):,} failed"
+        )
         for name, reason in report.failed[:20]:
             console.say(f"  {name}: {reason}")
         if report.failed:
@@ -100,7 +108,9 @@ def command(
 def unpack_command(
     parts: Annotated[Path, typer.Argument(help="Any piece of a split archive (NAME.z000 ...), its folder, or a zip.")],
     destination: Annotated[Path | None, typer.Option(help="Where the members go.", metavar="FOLDER")] = None,
-    join: Annotated[Path | None, typer.Option(help="Write the pieces as one zip instead of unpacking.", metavar="ZIP")] = None,
+    join: Annotated[
+        Path | None, typer.Option(help="Write the pieces as one zip instead of unpacking.", metavar="ZIP")
+    ] = None,
     only: Annotated[list[str] | None, typer.Option(help="Only members like this; repeatable.")] = None,
     json: AsJson = False,
     quiet: Quiet = False,
@@ -117,7 +127,9 @@ def unpack_command(
             if json:
                 console.say_json({"target": str(joined.target), "bytes": joined.bytes, "members": joined.members})
             else:
-                console.say(f"{joined.target}: {len(joined.parts):,} pieces, {joined.members:,} members, {joined.status}")
+                console.say(
+                    f"{joined.target}: {len(joined.parts):,} pieces, {joined.members:,} members, {joined.status}"
+                )
             return 0
         assert destination is not None
         whole = parts.is_file() and parts.suffix.lower() == ".zip"

@@ -14,10 +14,13 @@ from fauxlens.cli.options import AsJson, Quiet
 def command(
     root: Annotated[Path, typer.Argument(help="ImagiNet's root: the folder that ./ stands for in its annotations.")],
     annotations: Annotated[
-        list[Path], typer.Option("--annotations", "-a", help="An annotation file; give train and test both; repeatable.")
+        list[Path],
+        typer.Option("--annotations", "-a", help="An annotation file; give train and test both; repeatable."),
     ],
     apply: Annotated[bool, typer.Option("--apply", help="Delete. Without it nothing is touched.")] = False,
-    allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Even though annotated files are missing.")] = False,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Even though annotated files are missing.")
+    ] = False,
     json: AsJson = False,
     quiet: Quiet = False,
 ) -> int:

@@ -1,0 +1,44 @@
+# One verb a target, the same for people and for CI. `make demo` and `make test` set up everything they need.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO ?= build/demo
+
+.PHONY: demo test check bench docs clean setup golden
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable ".[formats]"
+	touch $(READY)
+
+# Everyday pictures, broken ones among them: degraded, scanned, verified, shown on a page.
+demo: $(READY)
+	$(BIN)/python -m fauxlens demo --output $(DEMO)
+
+test: $(READY)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)
+	$(BIN)/python benchmarks/scan.py
+	$(BIN)/python benchmarks/manifest.py
+
+# The recorded results of decoding, resampling and encoding; review the difference before committing it.
+golden: $(READY)
+	$(BIN)/python tests/golden/rewrite.py
+
+docs: $(READY)
+	$(BIN)/python docs/build.py
+
+clean:
+	rm -rf build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -not -path "./$(VENV)/*" -prune -exec rm -rf {} +
