@@ -69,19 +69,17 @@ def command(
             }
         )
     else:
-        rows = [
-            (name, count, len(plan.missing.get(name, ())), sum(a.source == name for a in plan.ambiguous), plan.renumbered.get(name, 0))
-            for name, count in found.items()
-        ]  # fmt: skip
+        twice = {name: sum(a.source == name for a in plan.ambiguous) for name in folders}
+        lost_in = {name: len(plan.missing.get(name, ())) for name in folders}
+        rows = [(n, found[n], lost_in[n], twice[n], plan.renumbered.get(n, 0)) for n in folders]
         console.show_table(("source", "found", "missing", "ambiguous", "by number"), rows, numbers=(1, 2, 3, 4))
         for name, lost in plan.missing.items():
             console.say(f"missing in {name}: {', '.join(lost[:5])}{' ...' if len(lost) > 5 else ''}")
         if report is None:
             console.say("nothing was written; --apply puts them in place")
         else:
-            console.say(
-                f"{len(report.done):,} put in place, {len(report.already_there):,} were there, {len(report.failed):,} failed"
-            )
+            done, there, failed = len(report.done), len(report.already_there), len(report.failed)
+            console.say(f"{done:,} put in place, {there:,} were there, {failed:,} failed")
             for name, reason in report.failed[:20]:
                 console.say(f"  {name}: {reason}")
     incomplete = not plan.is_complete or (report is not None and report.failed)

@@ -21,6 +21,9 @@ def command(
     accept: Accept = None,
     near_bits: Annotated[int, typer.Option(help="Bits of 64 that near duplicates may differ in.", min=0, max=4)] = 4,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Read every file again, also those of an earlier run.")
+    ] = False,
     workers: Workers = 1,
     json: AsJson = False,
     quiet: Quiet = False,
@@ -40,6 +43,7 @@ def command(
             accept=accept or (),
             limits=Limits(max_pixels=max_pixels),
             near_bits=near_bits,
+            fresh=fresh,
             progress=progress,
         )
     report = report_of(found)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -98,12 +99,14 @@ def verify(
     accept: Collection[str] = (),
     limits: Limits = DEFAULT_LIMITS,
     near_bits: int = NEAR_BITS,
+    fresh: bool = False,
     progress: Progress = silent,
 ) -> Verified:
     """Check every file of `manifest`; state and results are kept in `folder`, and the same call goes on from there.
 
     Writes there: `manifest.parquet` (status, digests and hashes filled in), `quarantine.csv`, `duplicates.csv`,
     `leaks.csv`, `counts.csv`. `accept` names faults that are no reason for quarantine (one of scan.ACCEPTABLE).
+    Files that were checked in an earlier run are not read again, unless `fresh`.
     """
     for name in accept:
         if name not in ACCEPTABLE:
@@ -116,6 +119,8 @@ def verify(
         "max_pixels": limits.max_pixels,
     }
     work = folder / "work"
+    if fresh and work.is_dir():
+        shutil.rmtree(work)
     write_plan(work, task=TASK, task_version=TASK_VERSION, settings=settings, items=_items(manifest))
     run(work, workers=workers, progress=lambda done, total, _: progress(done, total, "decoding"))
     progress(0, None, "looking for duplicates")
