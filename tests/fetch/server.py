@@ -76,10 +76,11 @@ class Handler(BaseHTTPRequestHandler):
             if start >= len(body):
                 self._say(416, b"", {"Content-Range": f"bytes */{len(body)}"})
                 return
-            if served.sends_wrong_range:
-                start = max(start - 1, 0)
-            headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
-            body, status = body[start:], 206
+            end = len(body)
+            if served.sends_wrong_range:  # as long as the right one, so that only its place gives it away
+                start, end = start - 1, end - 1
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(body)}"
+            body, status = body[start:end], 206
         length = len(body) if served.announces is None else served.announces
         if served.says_length and not served.chunked:
             headers["Content-Length"] = str(length)
