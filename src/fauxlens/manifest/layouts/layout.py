@@ -7,7 +7,7 @@ for all layouts. Whatever a layout does not take, it names with the reason: noth
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,11 +22,21 @@ PICTURE_SUFFIXES = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """Facts of one file as the dataset's own list states them; `scan` prefers what it measures itself."""
+
+    width: int | None = None
+    height: int | None = None
+    jpeg_quality: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One image as its layout describes it; paths are relative to the root, with forward slashes.
 
     `origin` is the path of the real photo it came from when that is one of the entries, or any text that names the
-    group; None means that the image stands for itself.
+    group; None means that the image stands for itself. `given` is what the dataset's own list says of the file: it is all
+    there is when a list describes a dataset that is not on this disk.
     """
 
     path: str
@@ -43,6 +53,7 @@ class Entry:
     origin: str | None = None
     licence: str | None = None
     notes: str | None = None
+    given: Given | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +83,18 @@ class Guess:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A tree as its layout reads it. `remarks` are sentences for the person who scans."""
+    """A tree as its layout reads it. `remarks` are sentences for the person who scans.
+
+    `lists` are the dataset's own files that were read (annotations, splits, metadata). Every file of the tree is an entry,
+    a mask of one, one of the lists, or left out.
+    """
 
     entries: Sequence[Entry]
     left_out: Sequence[LeftOut] = ()
     remarks: Sequence[str] = ()
     published: Sequence[Published] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    lists: Sequence[str] = ()
 
 
 class Layout(Protocol):
@@ -138,6 +154,42 @@ def is_picture(name: str) -> bool:
     """
     dot = name.rfind(".")
     return dot > name.rfind("/") and name[dot:].lower() in PICTURE_SUFFIXES
+
+
+def stem_of(name: str) -> str:
+    """The file name without its folder and its last suffix.
+
+    >>> stem_of("a/b.c.PNG"), stem_of("a.b/c")
+    ('b.c', 'c')
+    """
+    name = name[name.rfind("/") + 1 :]
+    dot = name.rfind(".")
+    return name[:dot] if dot > 0 else name
+
+
+def spread(names: Sequence[str], most: int = 4096) -> Sequence[str]:
+    """At most `most` of the names, evenly spaced: enough to recognise a tree of millions.
+
+    >>> spread(["a", "b", "c", "d", "e"], most=2)
+    ['a', 'd']
+    """
+    step = -(-len(names) // most)
+    return names[::step] if step > 1 else names
+
+
+def share_of(names: Sequence[str], fits: Callable[[str], bool]) -> float:
+    """The share (0-1) of names that fit, judged on a spread of them; 0 when there are none."""
+    tried = spread(names)
+    return sum(1 for name in tried if fits(name)) / len(tried) if tried else 0.0
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun, for remarks.
+
+    >>> counted(1, "picture"), counted(12000, "picture")
+    ('1 picture', '12,000 pictures')
+    """
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def not_pictures(tree: Tree, taken: Iterable[str] = ()) -> list[LeftOut]:
