@@ -1,15 +1,16 @@
 """Anybody's folders: a list with foreign column names, or classes told by folder names.
 
-With a `manifest.csv` (or metadata.csv, .jsonl) at the root or one folder down, the list decides and its columns are mapped.
-Without one, a folder called real, fake, tampered, ... anywhere in the path gives the label: the one nearest the root is the
-class folder, and every other class word in the path must agree with it, or the picture is left out.
+With a `manifest.csv` (or metadata.csv, .jsonl) at the root or one folder down, the list decides and its columns are
+mapped. Without one, a folder called real, fake, tampered, ... anywhere in the path gives the label: the one nearest the
+root is the class folder, and every other class word in the path must agree with it, or the picture is left out.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from fauxlens.manifest.layouts.class_names import (
     CLASS_NAMES,
@@ -28,7 +29,6 @@ from fauxlens.manifest.layouts.layout import (
     Reading,
     Tree,
     counted,
-    is_picture,
     not_pictures,
     share_of,
     stem_of,
@@ -91,12 +91,12 @@ def _read_lists(tree: Tree, lists: Sequence[ForeignList]) -> Reading:
             remarks.append(f"{given.name}: no column of labels, so the class comes from folder names")
         vague = dropped = 0
         for row in given.rows:
-            entry, problem = _entry_of(row, given, locator)
-            if entry is not None and entry.path in taken:
+            entry = _entry_of(row, given, locator)
+            if isinstance(entry, Entry) and entry.path in taken:
                 first = taken[entry.path]
-                entry, problem = None, LeftOut(f"{given.name}:{row.line}", f"{entry.path} was named before, in {first}")
-            if entry is None:
-                left_out.append(problem)
+                entry = LeftOut(f"{given.name}:{row.line}", f"{entry.path} was named before, in {first}")
+            if isinstance(entry, LeftOut):
+                left_out.append(entry)
                 continue
             taken[entry.path] = f"{given.name}:{row.line}"
             if entry.mask_path is not None:
@@ -119,36 +119,36 @@ def _read_lists(tree: Tree, lists: Sequence[ForeignList]) -> Reading:
     return Reading(entries, left_out, remarks, facts={"layout": "folder", "by": "list"}, lists=used)
 
 
-def _entry_of(row: ForeignRow, given: ForeignList, locator: Locator) -> tuple[Entry, LeftOut] | tuple[Entry | None, LeftOut]:
+def _entry_of(row: ForeignRow, given: ForeignList, locator: Locator) -> Entry | LeftOut:
     """The entry of a row, or why there is none."""
-    values = dict(row.values)
+    values: dict[str, Any] = dict(row.values)
     line = f"{given.name}:{row.line}"
     written = values.pop("path", None)
     if written is None:
-        return None, LeftOut(line, "no path in this row")
+        return LeftOut(line, "no path in this row")
     at = locator.find(written)
     if at.problem is not None:
-        return None, LeftOut(at.path, at.problem)
+        return LeftOut(at.path, at.problem)
     if "label" in given.columns:
         value = values.pop("label", "")
         known = class_of_value(value, given.columns["label"])
         if known is None:
             what = f"'{value}' in column '{given.columns['label']}' is no class we know" if value else "no label"
-            return None, LeftOut(at.path, f"{what} ({line}): write real, generated or edited")
+            return LeftOut(at.path, f"{what} ({line}): write real, generated or edited")
     else:
         place = _place(at.path, {})
         if place.known is None:
-            return None, LeftOut(at.path, place.problem or NO_CLASS)
+            return LeftOut(at.path, place.problem or NO_CLASS)
         known = place.known
     label = known.label
     mask = values.pop("mask_path", None)
     if mask is not None:
         mask_at = locator.find(mask)
         if mask_at.problem is not None:
-            return None, LeftOut(at.path, f"its mask {mask}: {mask_at.problem}")
+            return LeftOut(at.path, f"its mask {mask}: {mask_at.problem}")
         mask = mask_at.path
         if label == "real":
-            return None, LeftOut(at.path, f"labelled real, but with a mask ({line})")
+            return LeftOut(at.path, f"labelled real, but with a mask ({line})")
         label = "edited" if known.vague else label
     if "split" in values:
         values["split"] = SPLIT_NAMES.get(plain_word(values["split"]), values["split"])
@@ -157,7 +157,7 @@ def _entry_of(row: ForeignRow, given: ForeignList, locator: Locator) -> tuple[En
         values.pop("family", None)
     elif known.family is not None:
         values.setdefault("family", known.family)
-    return Entry(path=at.path, label=label, mask_path=mask, **values), LeftOut(at.path, "")
+    return replace(Entry(at.path, label, mask), **values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,10 +195,8 @@ def _read_folder(parts: Sequence[str]) -> _Place:
         said = " and ".join(f"'{parts[i]}'" for i in classes)
         return _Place(mask_folder=mask_folder, problem=f"its folders contradict each other: {said}")
     first = classes[0]
-    free = [
-        i for i, word in enumerate(words)
-        if word not in SPLIT_NAMES and word not in MASK_FOLDERS and word not in ("images", "image", "imgs") and i != first
-    ]  # fmt: skip
+    idle = SPLIT_NAMES.keys() | MASK_FOLDERS | {"images", "image", "imgs"}
+    free = [i for i, word in enumerate(words) if word not in idle and i != first]
     family = next((CLASS_NAMES[words[i]].family for i in classes if CLASS_NAMES[words[i]].family), None)
     return _Place(
         known=replace(CLASS_NAMES[words[first]], family=family),
@@ -247,7 +245,9 @@ def _read_names(tree: Tree) -> Reading:
         remarks.append("the folder under the class folder read as generator (of fakes) or source (of reals)")
     if counts["above"]:
         many = counted(counts["above"], "picture")
-        remarks.append(f"no folder under the class folder: the topmost folder above it read as generator or source ({many})")
+        remarks.append(
+            f"no folder under the class folder: the topmost folder above it read as generator or source ({many})"
+        )
     if counts["splits differ"]:
         remarks.append(f"{counted(counts['splits differ'], 'picture')} under folders of two splits: split left unknown")
     if masks:

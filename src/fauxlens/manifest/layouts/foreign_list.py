@@ -19,7 +19,7 @@ LIST_NAMES = ("manifest.csv", "metadata.csv", "manifest.jsonl", "metadata.jsonl"
 
 # Our column -> the names under which others keep it, the likeliest first.
 FOREIGN_NAMES: dict[str, tuple[str, ...]] = {
-    "path": ("path", "file_path", "filepath", "file", "filename", "file_name", "image_path", "image", "img_path", "img"),
+    "path": ("path", "file_path", "filepath", "file", "filename", "file_name", "image_path", "image", "img"),
     "label": (
         "label", "kind", "is_fake", "fake", "is_ai", "ai", "is_generated", "generated", "is_real", "real",
         "target", "class", "type", "y",
@@ -167,7 +167,10 @@ def _tell(
     doubtful: Mapping[str, str],
     rows: Sequence[ForeignRow],
 ) -> list[str]:
-    remarks = [f"{name}: column '{theirs}' read as {ours}" + _values_told(ours, theirs, rows) for ours, theirs in columns.items()]
+    remarks = [
+        f"{name}: column '{theirs}' read as {ours}" + _values_told(ours, theirs, rows)
+        for ours, theirs in columns.items()
+    ]
     used = set(columns.values())
     measured = [column for column in header if column not in used and plain_word(column) in MEASURED]
     if measured:

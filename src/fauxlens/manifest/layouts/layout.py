@@ -35,8 +35,8 @@ class Entry:
     """One image as its layout describes it; paths are relative to the root, with forward slashes.
 
     `origin` is the path of the real photo it came from when that is one of the entries, or any text that names the
-    group; None means that the image stands for itself. `given` is what the dataset's own list says of the file: it is all
-    there is when a list describes a dataset that is not on this disk.
+    group; None means that the image stands for itself. `given` is what the dataset's own list says of the file: all there
+    is when a list describes a dataset that is not on this disk.
     """
 
     path: str
@@ -85,8 +85,8 @@ class Guess:
 class Reading:
     """A tree as its layout reads it. `remarks` are sentences for the person who scans.
 
-    `lists` are the dataset's own files that were read (annotations, splits, metadata). Every file of the tree is an entry,
-    a mask of one, one of the lists, or left out.
+    `lists` are the dataset's own files that were read (annotations, splits, metadata). Every file of the tree is an
+    entry, a mask of one, one of the lists, or left out.
     """
 
     entries: Sequence[Entry]

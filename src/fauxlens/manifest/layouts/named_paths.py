@@ -21,7 +21,7 @@ class Located:
 
 @dataclass(frozen=True)
 class Locator:
-    """Finds written paths: as they stand, relative to each of `bases` (folders of the tree, "" is the root), or absolute."""
+    """Finds written paths: relative to each of `bases` (folders of the tree, "" is the root), or absolute."""
 
     tree: Tree
     bases: Sequence[str] = ("",)
