@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from fauxlens.core.errors import UnknownLayout
+
+_Item = TypeVar("_Item")
 
 PICTURE_SUFFIXES = frozenset(
     [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif"]
@@ -35,8 +37,8 @@ class Entry:
     """One image as its layout describes it; paths are relative to the root, with forward slashes.
 
     `origin` is the path of the real photo it came from when that is one of the entries, or any text that names the
-    group; None means that the image stands for itself. `given` is what the dataset's own list says of the file: all there
-    is when a list describes a dataset that is not on this disk.
+    group; None means that the image stands for itself. `given` is what the dataset's own list says of the file: all
+    there is when a list describes a dataset that is not on this disk.
     """
 
     path: str
@@ -167,7 +169,7 @@ def stem_of(name: str) -> str:
     return name[:dot] if dot > 0 else name
 
 
-def spread(names: Sequence[str], most: int = 4096) -> Sequence[str]:
+def spread(names: Sequence[_Item], most: int = 4096) -> Sequence[_Item]:
     """At most `most` of the names, evenly spaced: enough to recognise a tree of millions.
 
     >>> spread(["a", "b", "c", "d", "e"], most=2)
@@ -183,13 +185,13 @@ def share_of(names: Sequence[str], fits: Callable[[str], bool]) -> float:
     return sum(1 for name in tried if fits(name)) / len(tried) if tried else 0.0
 
 
-def counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str, plural: str | None = None) -> str:
     """A count with its noun, for remarks.
 
-    >>> counted(1, "picture"), counted(12000, "picture")
-    ('1 picture', '12,000 pictures')
+    >>> counted(1, "picture"), counted(12000, "picture"), counted(2, "forgery", "forgeries")
+    ('1 picture', '12,000 pictures', '2 forgeries')
     """
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def not_pictures(tree: Tree, taken: Iterable[str] = ()) -> list[LeftOut]:
