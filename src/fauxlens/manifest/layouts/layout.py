@@ -7,13 +7,15 @@ for all layouts. Whatever a layout does not take, it names with the reason: noth
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from fauxlens.core.errors import UnknownLayout
+
+_Item = TypeVar("_Item")
 
 PICTURE_SUFFIXES = frozenset(
     [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif"]
@@ -22,11 +24,21 @@ PICTURE_SUFFIXES = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """Facts of one file as the dataset's own list states them; `scan` prefers what it measures itself."""
+
+    width: int | None = None
+    height: int | None = None
+    jpeg_quality: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One image as its layout describes it; paths are relative to the root, with forward slashes.
 
     `origin` is the path of the real photo it came from when that is one of the entries, or any text that names the
-    group; None means that the image stands for itself.
+    group; None means that the image stands for itself. `given` is what the dataset's own list says of the file: all
+    there is when a list describes a dataset that is not on this disk.
     """
 
     path: str
@@ -43,6 +55,7 @@ class Entry:
     origin: str | None = None
     licence: str | None = None
     notes: str | None = None
+    given: Given | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +85,18 @@ class Guess:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A tree as its layout reads it. `remarks` are sentences for the person who scans."""
+    """A tree as its layout reads it. `remarks` are sentences for the person who scans.
+
+    `lists` are the dataset's own files that were read (annotations, splits, metadata). Every file of the tree is an
+    entry, a mask of one, one of the lists, or left out.
+    """
 
     entries: Sequence[Entry]
     left_out: Sequence[LeftOut] = ()
     remarks: Sequence[str] = ()
     published: Sequence[Published] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    lists: Sequence[str] = ()
 
 
 class Layout(Protocol):
@@ -138,6 +156,42 @@ def is_picture(name: str) -> bool:
     """
     dot = name.rfind(".")
     return dot > name.rfind("/") and name[dot:].lower() in PICTURE_SUFFIXES
+
+
+def stem_of(name: str) -> str:
+    """The file name without its folder and its last suffix.
+
+    >>> stem_of("a/b.c.PNG"), stem_of("a.b/c")
+    ('b.c', 'c')
+    """
+    name = name[name.rfind("/") + 1 :]
+    dot = name.rfind(".")
+    return name[:dot] if dot > 0 else name
+
+
+def spread(names: Sequence[_Item], most: int = 4096) -> Sequence[_Item]:
+    """At most `most` of the names, evenly spaced: enough to recognise a tree of millions.
+
+    >>> spread(["a", "b", "c", "d", "e"], most=2)
+    ['a', 'd']
+    """
+    step = -(-len(names) // most)
+    return names[::step] if step > 1 else names
+
+
+def share_of(names: Sequence[str], fits: Callable[[str], bool]) -> float:
+    """The share (0-1) of names that fit, judged on a spread of them; 0 when there are none."""
+    tried = spread(names)
+    return sum(1 for name in tried if fits(name)) / len(tried) if tried else 0.0
+
+
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """A count with its noun, for remarks.
+
+    >>> counted(1, "picture"), counted(12000, "picture"), counted(2, "forgery", "forgeries")
+    ('1 picture', '12,000 pictures', '2 forgeries')
+    """
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def not_pictures(tree: Tree, taken: Iterable[str] = ()) -> list[LeftOut]:
