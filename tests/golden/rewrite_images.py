@@ -15,9 +15,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-from drawn import drawn_mask, drawn_picture
 from PIL import features
 
+from drawn import drawn_mask, drawn_picture
 from fauxlens.images.degrade import CHAINS, Chain, parse_chain
 from fauxlens.images.encode import SUBSAMPLINGS, jpeg_roundtrip, webp_roundtrip
 from fauxlens.images.resample import KINDS, resize

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
-from drawn import drawn_mask, drawn_picture, smooth_picture
 from PIL import Image, JpegImagePlugin
 
+from drawn import drawn_mask, drawn_picture, smooth_picture
 from fauxlens.core.errors import BadSetting, BadShape
 from fauxlens.images.encode import (
     SUBSAMPLINGS,
@@ -19,6 +21,7 @@ from fauxlens.images.encode import (
     jpeg_roundtrip,
     webp_roundtrip,
 )
+from fauxlens.images.shapes import Pixels
 
 # JPEG Annex K, in natural order.
 LUMA = """16 11 10 16 24 40 51 61 12 12 14 19 26 58 60 55 14 13 16 24 40 57 69 56 14 17 22 29 51 87 80 62
@@ -103,7 +106,7 @@ def test_better_settings_lose_less() -> None:
 
 
 @pytest.mark.parametrize("roundtrip", [jpeg_roundtrip, webp_roundtrip])
-def test_swapped_looks_right_but_codes_red_as_blue(roundtrip) -> None:
+def test_swapped_looks_right_but_codes_red_as_blue(roundtrip: Callable[..., Pixels]) -> None:
     picture = smooth_picture()
     swapped, plain = roundtrip(picture, 60, swapped=True), roundtrip(picture, 60)
     assert np.abs(swapped.astype(int) - picture).mean() < 4
@@ -115,9 +118,9 @@ def test_swapped_looks_right_but_codes_red_as_blue(roundtrip) -> None:
 
 
 @pytest.mark.parametrize("quality", [0, 101, -5, True, 50.0, "50"])
-def test_bad_quality_is_refused(quality) -> None:
+def test_bad_quality_is_refused(quality: Any) -> None:
     for call in (encode_jpeg, encode_webp, jpeg_roundtrip, webp_roundtrip):
-        with pytest.raises(BadSetting, match="quality .*wanted 1 to 100"):
+        with pytest.raises(BadSetting, match=r"quality .*wanted 1 to 100"):
             call(drawn_picture(), quality)
     with pytest.raises(BadSetting, match="quality"):
         jpeg_roundtrip(drawn_picture(), quality, swapped=True)
@@ -130,10 +133,10 @@ def test_bad_subsampling_is_refused() -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    with pytest.raises(BadShape, match="too large for a JPEG.*65500"):
+    with pytest.raises(BadShape, match=r"too large for a JPEG.*65500"):
         encode_jpeg(np.zeros((1, 65501, 3), np.uint8))
     for swapped in (False, True):
-        with pytest.raises(BadShape, match="too large for a WebP.*16383"):
+        with pytest.raises(BadShape, match=r"too large for a WebP.*16383"):
             webp_roundtrip(np.zeros((16384, 1, 3), np.uint8), swapped=swapped)
     for call in (encode_jpeg, encode_webp, jpeg_roundtrip):
         with pytest.raises(BadShape, match=r"wanted \(H, W, 3\) uint8"):

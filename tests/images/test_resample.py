@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from drawn import drawn_mask, drawn_picture
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drawn import drawn_mask, drawn_picture
 from fauxlens.core.errors import BadSetting, BadShape
 from fauxlens.images.resample import (
     KINDS,

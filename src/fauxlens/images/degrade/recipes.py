@@ -118,32 +118,32 @@ CHAINS: dict[str, Recipe] = {
         for deviation in (2, 5, 10)
     },
     "social/facebook-like": Recipe(
-        "resize:longest=2048,enlarge=false,kind=lanczos | jpeg:quality=71-85",
+        "resize:longest=2048,kind=lanczos,enlarge=false | jpeg:quality=71-85",
         _OWN + "longest side at most 2048, JPEG 71-85, 4:2:0",
         "approximation",
     ),
     "social/x-like": Recipe(
-        "resize:longest=2048,enlarge=false,kind=lanczos | jpeg:quality=80-85",
+        "resize:longest=2048,kind=lanczos,enlarge=false | jpeg:quality=80-85",
         _OWN + "longest side at most 2048, JPEG 80-85, 4:2:0",
         "approximation",
     ),
     "social/instagram-like": Recipe(
-        "resize:longest=1350,enlarge=false,kind=lanczos | jpeg:quality=70-80",
+        "resize:longest=1350,kind=lanczos,enlarge=false | jpeg:quality=70-80",
         _OWN + "longest side at most 1350, JPEG 70-80, 4:2:0",
         "approximation",
     ),
     "social/whatsapp-like": Recipe(
-        "resize:longest=1600,enlarge=false,kind=bilinear | jpeg:quality=65-80",
+        "resize:longest=1600,kind=bilinear,enlarge=false | jpeg:quality=65-80",
         _OWN + "longest side at most 1600, JPEG 65-80, 4:2:0",
         "approximation",
     ),
     "social/telegram-like": Recipe(
-        "resize:longest=1280,enlarge=false,kind=bilinear | jpeg:quality=80-87",
+        "resize:longest=1280,kind=bilinear,enlarge=false | jpeg:quality=80-87",
         _OWN + "longest side at most 1280, JPEG 80-87, 4:2:0",
         "approximation",
     ),
     "social/reddit-like": Recipe(
-        "resize:longest=1080,enlarge=false,kind=lanczos | one_of(jpeg:quality=75-90 / webp:quality=75-85)",
+        "resize:longest=1080,kind=lanczos,enlarge=false | one_of(jpeg:quality=75-90 / webp:quality=75-85)",
         _OWN + "the preview: longest side at most 1080, JPEG 75-90 or WebP 75-85",
         "approximation",
     ),

@@ -115,6 +115,10 @@ def _parsed_step(part: str, text: str) -> Step:
     if kind is OneOf:
         if "(" not in part:
             raise BadSetting("one_of needs its chains", where=repr(part), wanted="one_of(jpeg / webp)")
+        if "chains" in given:
+            raise BadSetting(
+                "the chains of one_of stand in parentheses", where=repr(part), wanted="one_of(jpeg / webp)"
+            )
         given["chains"] = tuple(Chain(_parsed_steps(one.strip(), text)) for one in _split(inner[:-1], "/", text))
     elif "(" in part:
         raise BadSetting(f"{name} holds no chains", where=repr(part), hint="only one_of has parentheses")
