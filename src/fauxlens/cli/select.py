@@ -36,7 +36,7 @@ def command(
 
     chosen = read_manifest(manifest, root=root)
     if not all_rows:
-        chosen = chosen.usable()
+        chosen = chosen.usable(listed=True)
     chosen = select(chosen, *(where or ()))
     if one_to_one is not None:
         chosen = draw(chosen, one_to_one, seed=seed, epoch=epoch)

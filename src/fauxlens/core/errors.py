@@ -1,16 +1,16 @@
 """The error family. Every error this package raises on purpose is one of these.
 
-    FauxlensError
-    ├── UnknownName          a name that is in no table
-    ├── BadSetting           a setting that cannot be meant
-    ├── BadShape             an array of another shape or type than promised
-    ├── MissingExtra         an optional library that is not installed
-    ├── UnreadableImage      bytes that are no picture we can open
-    ├── BadManifest          a table that is no manifest, or not the one expected
-    ├── UnknownLayout        a folder in which no dataset layout could be recognised
-    ├── WorkError            a long run that cannot start, go on or finish
-    │   └── Interrupted      a long run that was told to stop; its state is kept
-    └── FetchError           a download that could not be completed or did not match its digest
+FauxlensError
+├── UnknownName          a name that is in no table
+├── BadSetting           a setting that cannot be meant
+├── BadShape             an array of another shape or type than promised
+├── MissingExtra         an optional library that is not installed
+├── UnreadableImage      bytes that are no picture we can open
+├── BadManifest          a table that is no manifest, or not the one expected
+├── UnknownLayout        a folder in which no dataset layout could be recognised
+├── WorkError            a long run that cannot start, go on or finish
+│   └── Interrupted      a long run that was told to stop; its state is kept
+└── FetchError           a download that could not be completed or did not match its digest
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from fauxlens.core.errors import BadManifest
 from fauxlens.core.files import atomic_path, write_text
 from fauxlens.core.names import nearest
 from fauxlens.manifest.sample import Sample
-from fauxlens.manifest.schema import BY_NAME, COLUMNS, LABELS, NAMES, OK, SCHEMA, SCHEMA_VERSION
+from fauxlens.manifest.schema import BY_NAME, COLUMNS, LABELS, LISTED, NAMES, OK, SCHEMA, SCHEMA_VERSION
 
 _METADATA_KEY = b"fauxlens"
 _ROW_GROUP = 262_144
@@ -137,16 +137,20 @@ class Manifest:
         line = f"{why}: kept {kept.num_rows} of {len(self)}"
         return replace(self, table=kept, history=(*self.history, line))
 
-    def usable(self) -> Manifest:
-        """Only the rows whose status is ok: what training, prediction and audits read."""
-        good = pc.fill_null(pc.equal(self.column("status"), OK), True)
+    def usable(self, *, listed: bool = False) -> Manifest:
+        """Only the rows whose status is ok: what training, prediction and audits read.
+
+        With `listed`, also rows that are known from a published list alone: enough to audit facts, not to read pixels.
+        """
+        good = pc.is_in(self.column("status"), pa.array([OK, LISTED] if listed else [OK]))
         if pc.all(good).as_py() is not False:
             return self
         return self.where("not quarantined", good)
 
     def quarantined(self) -> list[tuple[str, int, str]]:
         """(reason, how many rows, path of the first) of the rows that are not usable, the most frequent first."""
-        rows = self.table.select(["status", "path"]).filter(pc.field("status").cast(pa.string()) != OK)
+        rows = self.table.select(["status", "path"])
+        rows = rows.filter(~pc.field("status").cast(pa.string()).isin([OK, LISTED]))
         found: dict[str, tuple[int, str]] = {}
         for status, path in zip(*(column.to_pylist() for column in rows.columns), strict=True):
             reason = status.partition(":")[0]

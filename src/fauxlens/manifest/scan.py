@@ -27,7 +27,7 @@ from fauxlens.manifest.layouts.detect import choose
 from fauxlens.manifest.layouts.layout import Entry, LeftOut, Reading, Tree
 from fauxlens.manifest.manifest import Manifest
 from fauxlens.manifest.sample import sample_id
-from fauxlens.manifest.schema import OK
+from fauxlens.manifest.schema import LISTED, OK
 
 QUARANTINE_FILE = "fauxlens-quarantine.csv"
 
@@ -103,7 +103,8 @@ def survey(
     """
     tree = Tree(Path(root))
     progress(0, None, "listing files")
-    chosen, why = choose(tree, layout)
+    choice = choose(tree, layout)
+    chosen, why = choice.layout, choice.why
     reading = chosen.read(tree)
     entries, left_out = _sound(reading)
     remarks = list(reading.remarks)
@@ -278,7 +279,14 @@ def _facts_of_chunk(
 
 
 def _fill_given(columns: dict[str, list[Any]], entries: Sequence[Entry]) -> None:
-    """Facts that the dataset's own list states fill what could not be measured because the file is not there."""
+    """Facts that the dataset's own list states stand in for those of files that are not on this disk."""
+    for row, entry in enumerate(entries):
+        given = entry.given
+        if given is None or not columns["status"][row].startswith("missing:"):
+            continue
+        columns["width"][row], columns["height"][row] = given.width, given.height
+        columns["jpeg_quality"][row] = given.jpeg_quality
+        columns["status"][row] = LISTED
 
 
 def _mark_quarantined(columns: dict[str, list[Any]], path: Path) -> int:

@@ -10,6 +10,8 @@ SCHEMA_VERSION = 1
 
 LABELS = ("real", "generated", "edited")
 OK = "ok"
+# A row of a published list whose file is not on this disk: good for audits of facts, not for reading pixels.
+LISTED = "listed: the facts are the list's own, the file is not here"
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ def choose(tree: Tree, layout: str = AUTO) -> Choice:
             hint=f"scan the datasets one by one, or say which it is: --layout {best[0]}",
         )
     name, guess = best
-    return Choice(look_up(LAYOUTS, name, "layout"), f"{name}: {guess.why}", tuple(guesses))
+    return Choice(look_up(LAYOUTS, name, "layout"), guess.why, tuple(guesses))
 
 
 def _told(guesses: list[tuple[str, Guess]]) -> str:
