@@ -124,6 +124,7 @@ def test_values() -> None:
         Blur(sigma=1e-5),
         Jpeg(quality=(60, 80), subsampling="4:4:4"),
     )
+    assert str(Rotate(degrees=(-0.0, 1e-7))) == "rotate:degrees=0-1e-07"
     assert parse_chain("none -> webp-lossless") == Chain((), "webp-lossless")
 
 

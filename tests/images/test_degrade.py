@@ -109,6 +109,11 @@ def test_a_step_s_draw_does_not_depend_on_the_steps_before_it() -> None:
     assert plain == other == seldom
 
 
+def test_equal_steps_in_a_row_draw_for_themselves() -> None:
+    first, second = parse_chain("noise:deviation=1 | noise:deviation=1").apply(drawn_picture(), 8).records
+    assert first["seed"] != second["seed"]
+
+
 def test_whole_ranges_are_closed_and_even() -> None:
     drawn = [draw_whole((60, 64), generator) for generator in [rng()] for _ in range(5000)]
     counts = np.bincount(np.array(drawn) - 60)

@@ -143,3 +143,14 @@ def test_what_does_not_fit_is_refused() -> None:
             call(drawn_mask())
     with pytest.raises(BadShape, match="uint8"):
         encode_png(np.zeros((4, 4, 3)))
+
+
+def test_our_own_pictures_are_no_bombs(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = drawn_picture()
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(io.BytesIO(encode_png(picture)))
+    assert np.array_equal(decode_own(encode_png(picture)), picture)
+    assert jpeg_roundtrip(picture).shape == picture.shape
+    with pytest.raises(BadShape, match="too large to be read back"):
+        webp_roundtrip(picture)

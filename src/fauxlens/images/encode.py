@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import io
 import operator
+from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from fauxlens.core.errors import BadSetting, BadShape
 from fauxlens.core.names import nearest
@@ -21,6 +25,11 @@ from fauxlens.images.shapes import Pixels, require_rgb, require_rgb_or_mask
 SUBSAMPLINGS: tuple[str, ...] = ("4:4:4", "4:2:2", "4:2:0")
 """Chroma subsamplings that can be written."""
 
+_READERS: dict[bytes, Callable[[io.BytesIO], Image.Image]] = {
+    b"\xff\xd8": JpegImageFile,
+    b"\x89P": PngImageFile,
+    b"RI": WebPImageFile,
+}
 _JPEG_LONGEST = 65500
 _WEBP_LONGEST = 16383
 
@@ -85,8 +94,16 @@ def webp_roundtrip(pixels: Pixels, quality: int = 95, *, lossless: bool = False,
 
 def decode_own(data: bytes) -> Pixels:
     """(H, W, 3) uint8 of bytes that this module wrote; files from elsewhere are read by `fauxlens.images.picture`."""
-    with Image.open(io.BytesIO(data)) as picture:
-        return np.array(picture.convert("RGB"), dtype=np.uint8)
+    # Straight to the format's reader: Image.open guards against bombs, and what we have just written is none, however
+    # large; lifting its limit would be a global edit.
+    try:
+        with _READERS[data[:2]](io.BytesIO(data)) as picture:
+            return np.array(picture.convert("RGB"), dtype=np.uint8)
+    except Image.DecompressionBombError as bomb:
+        # Pillow's WebP reader has a guard of its own, from 179 megapixels on.
+        raise BadShape(
+            "a WebP too large to be read back", got=str(bomb), hint="use JPEG or PNG, or resize first"
+        ) from None
 
 
 def checked_quality(quality: int) -> int:

@@ -207,5 +207,5 @@ def _value_text(name: str, value: Any) -> str:
 
 
 def _number_text(number: int | float) -> str:
-    # Through the plain types: numpy's scalars show theirs in `repr`.
-    return str(int(number)) if isinstance(number, int) else repr(float(number)).removesuffix(".0")
+    # Through the plain types, for numpy's scalars show theirs in `repr`; adding zero turns -0.0 into 0.0.
+    return str(int(number)) if isinstance(number, int) else repr(float(number) + 0.0).removesuffix(".0")
