@@ -157,7 +157,7 @@ def _entry_of(row: ForeignRow, given: ForeignList, locator: Locator) -> Entry | 
         values.pop("family", None)
     elif known.family is not None:
         values.setdefault("family", known.family)
-    return replace(Entry(at.path, label, mask), **values)
+    return Entry(at.path, label, mask, **values)
 
 
 @dataclass(frozen=True, slots=True)

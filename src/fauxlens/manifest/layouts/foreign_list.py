@@ -80,6 +80,13 @@ def lists_in(tree: Tree) -> list[str]:
 
 def read_foreign_list(tree: Tree, name: str) -> ForeignList | None:
     """Read one list; None when it has no column that could be a path (then it lists something else)."""
+    if name not in tree.parsed:
+        tree.parsed[name] = _read_foreign_list(tree, name)
+    found: ForeignList | None = tree.parsed[name]
+    return found
+
+
+def _read_foreign_list(tree: Tree, name: str) -> ForeignList | None:
     text = tree.read_text(name).removeprefix("\ufeff")
     header, records, bad = _jsonl(name, text) if name.endswith(".jsonl") else _csv(name, text)
     columns, doubtful = _map_columns(header, records)

@@ -117,6 +117,8 @@ class Tree:
     """The names of all files under a root, listed once, sorted, links followed (each folder once)."""
 
     root: Path
+    # What a layout has parsed to recognise the tree, so that reading it need not parse the same list again.
+    parsed: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.root.is_dir():
