@@ -199,10 +199,16 @@ def write_metadata_csv(manifest: Manifest, path: Path) -> Path:
         }
     )
     with atomic_path(Path(path)) as temporary, temporary.open("wb") as stream:
-        # Arrow quotes only what needs it, but its header always; readers of this table split plain lines.
+        # The published table has no quotes, and some of its readers split lines at commas: quote only when there is need.
+        # (Arrow's style "needed" quotes every text.)
+        style = "needed" if any(_needs_quotes(table.column(name)) for name in ("path", "generator", "mode")) else "none"
         stream.write((",".join(COLUMNS) + "\n").encode())
-        pacsv.write_csv(table, stream, pacsv.WriteOptions(include_header=False, quoting_style="needed"))
+        pacsv.write_csv(table, stream, pacsv.WriteOptions(include_header=False, quoting_style=style))
     return Path(path)
+
+
+def _needs_quotes(column: pa.ChunkedArray) -> bool:
+    return bool(pc.any(pc.match_substring_regex(column, '[",\r\n]')).as_py())
 
 
 def _read_table(path: Path) -> pa.Table:
