@@ -246,6 +246,21 @@ def test_one_mask_may_serve_several_methods(tmp_path):
     assert "a second mask" in _reasons(reading)["edited/masks/x.png"]
 
 
+def test_a_real_photo_may_be_called_mask(tmp_path):
+    toy.picture(tmp_path / "real" / "woman_with_mask.jpg", seed=1)
+    toy.picture(tmp_path / "fake" / "lost_mask.png", seed=1)
+    reading = _read(Tree(tmp_path), "folder")
+    assert [e.path for e in reading.entries] == ["real/woman_with_mask.jpg"]
+    assert set(_reasons(reading)) == {"fake/lost_mask.png"}
+
+
+def test_a_stray_json_file_does_not_confuse(tmp_path):
+    toy.folder_names(tmp_path)
+    (tmp_path / "card.json").write_text('{"name": "toy", "author": "us"}')
+    (tmp_path / "pairs.json").write_text('[["a", "b"]]')
+    assert choose(Tree(tmp_path)).layout.name == "folder"
+
+
 # --- brgen
 
 
@@ -324,6 +339,17 @@ def test_one_generator_as_root(tmp_path):
     toy.picture(root / "val" / "nature" / "ILSVRC2012_val_00000001.JPEG", seed=1)
     assert choose(Tree(root)).layout.name == "genimage"
     assert {e.source for e in _read(Tree(root), "genimage").entries} == {"genimage/ADM"}
+
+
+@pytest.mark.parametrize("draw", [toy.genimage, toy.genimage_merged])
+def test_corrupted_files_are_honoured(tmp_path, draw):
+    draw(tmp_path)
+    (tmp_path / "corrupted_files.txt").write_text(
+        '"GenImage/BigGAN/val/ai/007_biggan_00000.png",x\nBigGAN/val/ai/004_biggan_00001.png\n'
+    )
+    reading = _read(Tree(tmp_path), "genimage")
+    assert sum(item.reason == "listed by the owners as corrupted" for item in reading.left_out) == 1
+    assert reading.lists == ["corrupted_files.txt"]
 
 
 def test_two_generators_in_one_path_are_left_out(tmp_path):
@@ -559,6 +585,7 @@ def test_lists_that_disagree(tmp_path):
     toy.mask(tmp_path / "m.png")
     (tmp_path / "train.json").write_text('[["a.png", "Negative"], ["b.png", "Negative"], ["b.png", "Negative"]]')
     (tmp_path / "test.json").write_text('[["a.png", "m.png"], ["b.png", "Negative"], ["c.png", "gone.png"]]')
+    (tmp_path / "val.json").write_text('[["a.png", "Negative"]]')
     (tmp_path / "settings.json").write_text('{"depth": 3}')
     (tmp_path / "broken.json").write_text("[[")
     reading = _read(Tree(tmp_path), "imdl")
