@@ -293,8 +293,8 @@ class _Reader:
         if absent:
             total = sum(map(len, wanted.values()))
             self.remarks.append(
-                f"{len(absent):,} of {counted(total, 'real photo')} in the image lists are not on disk; the release has "
-                "none: get COCO train2017, ImageNet train and Places2, and put them under RealImage/<source>/"
+                f"{len(absent):,} of {counted(total, 'real photo')} in the image lists are not on disk; the release "
+                "has none: get COCO train2017, ImageNet train and Places2, and put them under RealImage/<source>/"
             )
             self.left_out += [LeftOut(line, NOT_ON_DISK) for line in absent]
         return paths

@@ -216,10 +216,10 @@ def _read_names(tree: Tree) -> Reading:
     masks: list[str] = []
     counts: Counter[str] = Counter()
     classes: Counter[tuple[str, str]] = Counter()
+    stems = frozenset(folder_of(path) + stem_of(path) for path in tree.pictures)
     for path in tree.pictures:
         place = _place(path, cache)
-        stem = stem_of(path)
-        if place.mask_folder is not None or without_mask_suffix(stem) != stem:
+        if place.mask_folder is not None or _is_mask_name(path, place, stems):
             masks.append(path)
         elif place.known is None:
             left_out.append(LeftOut(path, place.problem or NO_CLASS))
@@ -256,6 +256,16 @@ def _read_names(tree: Tree) -> Reading:
         remarks += told
     left_out += not_pictures(tree)
     return Reading(entries, left_out, remarks, facts={"layout": "folder", "by": "names"})
+
+
+def _is_mask_name(path: str, place: _Place, stems: frozenset[str]) -> bool:
+    stem = stem_of(path)
+    plain = without_mask_suffix(stem)
+    if plain == stem:
+        return False
+    # Among reals, a portrait may be called `woman_with_mask`: there it is a mask only beside the picture it names.
+    is_real = place.known is not None and place.known.label == "real"
+    return not is_real or folder_of(path) + plain in stems
 
 
 def _with_masks(

@@ -43,7 +43,7 @@ _SPELLINGS: dict[str, str] = {
     **dict.fromkeys(["stablediffusionv15", "stablediffusion15", "sdv15", "sd15", "sdv5"], "stable_diffusion_v_1_5"),
     **{"adm": "ADM", "glide": "glide", "wukong": "wukong", "vqdm": "VQDM", "biggan": "BigGAN"},
 }
-_IN_FILE_NAME = re.compile(r"(?:^|_)(\d{1,4})_(midjourney|sdv4|sdv5|adm|glide|wukong|vqdm|biggan)_", re.IGNORECASE)
+_IN_FILE_NAME = re.compile(r"(?:^|[_/])(\d{1,4})_(midjourney|sdv4|sdv5|adm|glide|wukong|vqdm|biggan)_", re.IGNORECASE)
 _ARCHIVE_FOLDER = re.compile(r"imagenet_(?:ai_)?(?:\d+_)?([a-z0-9]+)\Z", re.IGNORECASE)
 _NOT_LETTERS = re.compile(r"[^a-z0-9]")
 

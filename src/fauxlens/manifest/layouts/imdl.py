@@ -18,8 +18,10 @@ from fauxlens.manifest.layouts.layout import (
     Reading,
     Tree,
     counted,
+    is_picture,
     not_pictures,
     share_of,
+    spread,
     stem_of,
 )
 from fauxlens.manifest.layouts.named_paths import Locator, folder_of
@@ -50,18 +52,23 @@ class Imdl:
 
     def recognise(self, tree: Tree) -> Guess | None:
         """Tp beside Gt, or a JSON file of one of the three kinds."""
+        guesses = []
         folders = mani_folders(tree)
         if folders:
             inside = {path for found in folders for path in (*found.tampered, *found.masks, *found.authentic)}
             share = share_of(tree.pictures, inside.__contains__)
             first = folders[0].folder or "the root"
-            return Guess(0.7 * share, f"Tp beside Gt in {first} ({share:.0%} of the pictures)") if share else None
-        kinds = [found.kind for name in json_names(tree) if (found := read_json_list(tree, name)) is not None]
-        if not kinds:
-            return None
-        # Any object of strings looks like a test file; it says little without a list beside it.
-        score = 0.65 if "pairs" in kinds else 0.3
-        return Guess(score, f"{counted(len(kinds), 'JSON list')} ({', '.join(sorted(set(kinds)))})")
+            guesses.append(Guess(0.7 * share, f"Tp beside Gt in {first} ({share:.0%} of the pictures)"))
+        # Test files and balanced lists only lead to folders or to lists of pairs, so that those decide.
+        for name in json_names(tree):
+            found_list = read_json_list(tree, name)
+            if found_list is None or found_list.kind != "pairs":
+                continue
+            images = spread([image for image, _ in found_list.rows])
+            if all(is_picture(image) for image in images):
+                share = sum(located.problem is None for located in map(_locator(tree, name).find, images)) / len(images)
+                guesses.append(Guess(0.35 + 0.3 * share, f"{name} pairs images with masks or '{NEGATIVE}'"))
+        return max(guesses, key=lambda guess: guess.score, default=None)
 
     def read(self, tree: Tree) -> Reading:
         """Read every Tp/Gt folder and every JSON list in the tree."""
@@ -130,6 +137,19 @@ class _Taken:
     left_out: list[LeftOut] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)
+
+    def refuse(self, path: str, reason: str) -> None:
+        """Leave a picture out for good: what another list says of it does not bring it back."""
+        self.entries.pop(path, None)
+        if path not in self.refused:
+            self.refused.add(path)
+            self.left_out.append(LeftOut(path, reason))
+
+
+def _locator(tree: Tree, name: str) -> Locator:
+    # Relative to the root, as the reference is started there; else to the list itself.
+    return Locator(tree, tuple(dict.fromkeys(("", folder_of(name)))))
 
 
 def _named_sets(
@@ -142,7 +162,7 @@ def _named_sets(
         if found.kind == "pairs":
             continue
         taken.left_out += found.left_out
-        locator = Locator(tree, tuple(dict.fromkeys(("", folder_of(found.name)))))
+        locator = _locator(tree, found.name)
         names = []
         for first, path in found.rows:
             at = locator.find(path.rstrip("/"))
@@ -200,7 +220,7 @@ def _take_folder(found: ManiFolder, named: _Set, taken: _Taken) -> None:
 
 
 def _take_pairs(tree: Tree, found: JsonList, named: _Set, taken: _Taken) -> None:
-    locator = Locator(tree, tuple(dict.fromkeys(("", folder_of(found.name)))))
+    locator = _locator(tree, found.name)
     split = named.split or split_of_name(found.name)
     source = named.name or stem_of(found.name)
     taken.left_out += found.left_out
@@ -209,7 +229,9 @@ def _take_pairs(tree: Tree, found: JsonList, named: _Set, taken: _Taken) -> None
     for number, (image, mask) in enumerate(found.rows, start=1):
         at = locator.find(image)
         if at.problem is not None:
-            taken.left_out.append(LeftOut(at.path, f"{at.problem} ({found.name}, row {number})"))
+            taken.refuse(at.path, f"{at.problem} ({found.name}, row {number})")
+            continue
+        if at.path in taken.refused:
             continue
         if at.path in seen:
             repeated += 1
@@ -219,9 +241,7 @@ def _take_pairs(tree: Tree, found: JsonList, named: _Set, taken: _Taken) -> None
         if mask != NEGATIVE:
             mask_at = locator.find(mask)
             if mask_at.problem is not None:
-                taken.entries.pop(at.path, None)
-                what = f"its mask {mask}: {mask_at.problem} ({found.name}, row {number})"
-                taken.left_out.append(LeftOut(at.path, what))
+                taken.refuse(at.path, f"its mask {mask}: {mask_at.problem} ({found.name}, row {number})")
                 continue
             mask_path = mask_at.path
         label = "real" if mask == NEGATIVE else "edited"
@@ -229,9 +249,8 @@ def _take_pairs(tree: Tree, found: JsonList, named: _Set, taken: _Taken) -> None
         if before is None:
             taken.entries[at.path] = Entry(at.path, label, mask_path, source=source, split=split)
         elif (before.label, before.mask_path) != (label, mask_path):
-            del taken.entries[at.path]
             what = f"{found.name}, row {number}, gives it another label or mask than what was read before"
-            taken.left_out.append(LeftOut(at.path, what))
+            taken.refuse(at.path, what)
         else:
             differing += before.split is not None and split is not None and before.split != split
             # In two splits at once: then it is in none, and the remark says so.

@@ -39,7 +39,9 @@ def read_json_list(tree: Tree, name: str) -> JsonList | None:
         return None
     if isinstance(value, dict):
         named = [(key, path) for key, path in value.items() if isinstance(path, str)]
-        return JsonList(name, "named", named) if named and len(named) == len(value) else None
+        # Many JSON objects hold nothing but strings (settings, cards); a test file leads to folders and lists.
+        leads = any("/" in path or path.endswith(".json") or path in tree.top_folders for _, path in named)
+        return JsonList(name, "named", named) if leads and len(named) == len(value) else None
     if not isinstance(value, list) or not value:
         return None
     rows: list[tuple[str, str]] = []

@@ -102,8 +102,13 @@ class Reading:
 class Layout(Protocol):
     """A way in which datasets lie on disk."""
 
-    name: str
-    summary: str
+    @property
+    def name(self) -> str:
+        """The name it has in the table."""
+
+    @property
+    def summary(self) -> str:
+        """What it looks for, in one line."""
 
     def recognise(self, tree: Tree) -> Guess | None:
         """Say whether `tree` looks like this layout; None when it cannot be."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -93,14 +94,14 @@ class UnbiasedGenImage:
         entries: list[Entry] = []
         left_out: list[LeftOut] = []
         seen: set[str] = set()
-        for number, (entry, problem) in enumerate(_rows(table), start=2):
+        for number, (entry, problem) in enumerate(_rows(table, on_disk), start=2):
             where = on_disk[number - 2]
             if entry is None:
                 left_out.append(
                     LeftOut(where or paths[number - 2] or f"{name}:{number}", f"{problem} ({name}:{number})")
                 )
                 continue
-            path = entry.path if where is None else where
+            path = entry.path
             if corrupted and _key(path) in corrupted:
                 left_out.append(LeftOut(path, CORRUPTED))
             elif where is None and not nothing_there:
@@ -109,7 +110,7 @@ class UnbiasedGenImage:
                 left_out.append(LeftOut(f"{name}:{number}", f"{path} was named before"))
             else:
                 seen.add(path)
-                entries.append(entry if path == entry.path else _moved(entry, path))
+                entries.append(entry)
         named = seen | {item.path for item in left_out}
         left_out += [LeftOut(path, f"not in {name}") for path in tree.pictures if path not in named]
         remarks = [
@@ -199,10 +200,16 @@ def write_metadata_csv(manifest: Manifest, path: Path) -> Path:
         }
     )
     with atomic_path(Path(path)) as temporary, temporary.open("wb") as stream:
-        # Arrow quotes only what needs it, but its header always; readers of this table split plain lines.
+        # The published table has no quotes, and some readers split its lines at commas: quote only when there is need.
+        # (Arrow's style "needed" quotes every text.)
+        style = "needed" if any(_needs_quotes(table.column(name)) for name in ("path", "generator", "mode")) else "none"
         stream.write((",".join(COLUMNS) + "\n").encode())
-        pacsv.write_csv(table, stream, pacsv.WriteOptions(include_header=False, quoting_style="needed"))
+        pacsv.write_csv(table, stream, pacsv.WriteOptions(include_header=False, quoting_style=style))
     return Path(path)
+
+
+def _needs_quotes(column: pa.ChunkedArray) -> bool:
+    return bool(pc.any(pc.match_substring_regex(column, '[",\r\n]')).as_py())
 
 
 def _read_table(path: Path) -> pa.Table:
@@ -227,14 +234,16 @@ def _read_table(path: Path) -> pa.Table:
     return table
 
 
-def _rows(table: pa.Table) -> Iterator[tuple[Entry | None, str]]:
-    """For each row: (entry, "") or (None, why not)."""
+def _rows(table: pa.Table, on_disk: Sequence[str | None] | None = None) -> Iterator[tuple[Entry | None, str]]:
+    """For each row: (entry, "") or (None, why not). `on_disk` has the path of each row's file, where it is there."""
+    places = iter(repeat(None) if on_disk is None else on_disk)
     cache: dict[str, GenImagePlace] = {}
     given: dict[tuple[float | None, float | None, float | None], Given] = {}
     numbers: dict[float | None, str | None] = {None: None}
     for batch in table.select(list(COLUMNS)).to_batches(max_chunksize=65_536):
         columns = [batch.column(i).to_pylist() for i in range(batch.num_columns)]
         for path, generator, mode, class_number, width, height, rate in zip(*columns, strict=True):
+            where = next(places)
             if path is None or generator is None:
                 yield None, "a row without a path or a generator"
                 continue
@@ -258,7 +267,7 @@ def _rows(table: pa.Table) -> Iterator[tuple[Entry | None, str]]:
                 given[facts] = _given(*facts)
             yield (
                 Entry(
-                    path,
+                    where or path,
                     "real" if real else "generated",
                     generator=known,
                     family=None if known is None else FAMILY_OF[known],
@@ -330,14 +339,6 @@ def _on_disk(tree: Tree, paths: Sequence[str | None], base: str) -> list[str | N
             name = path[path.rfind("/") + 1 :]
             found[number] = keys.get((place.generator, place.split, place.label, name))
     return found
-
-
-def _moved(entry: Entry, path: str) -> Entry:
-    # dataclasses.replace takes ten times as long, and a table has millions of rows.
-    return Entry(
-        path, entry.label, generator=entry.generator, family=entry.family, content=entry.content, source=entry.source,
-        split=entry.split, origin=entry.origin, given=entry.given,
-    )  # fmt: skip
 
 
 LAYOUT = UnbiasedGenImage()
