@@ -138,11 +138,11 @@ class Manifest:
         return replace(self, table=kept, history=(*self.history, line))
 
     def usable(self, *, listed: bool = False) -> Manifest:
-        """Only the rows whose status is ok: what training, prediction and audits read.
+        """Only the rows whose status is ok, or that nobody has checked: what training, prediction and audits read.
 
         With `listed`, also rows that are known from a published list alone: enough to audit facts, not to read pixels.
         """
-        good = pc.is_in(self.column("status"), pa.array([OK, LISTED] if listed else [OK]))
+        good = pc.is_in(self.column("status"), pa.array([OK, None, LISTED] if listed else [OK, None]))
         if pc.all(good).as_py() is not False:
             return self
         return self.where("not quarantined", good)
@@ -150,7 +150,7 @@ class Manifest:
     def quarantined(self) -> list[tuple[str, int, str]]:
         """(reason, how many rows, path of the first) of the rows that are not usable, the most frequent first."""
         rows = self.table.select(["status", "path"])
-        rows = rows.filter(~pc.field("status").cast(pa.string()).isin([OK, LISTED]))
+        rows = rows.filter(~pc.field("status").cast(pa.string()).isin([OK, None, LISTED]))
         found: dict[str, tuple[int, str]] = {}
         for status, path in zip(*(column.to_pylist() for column in rows.columns), strict=True):
             reason = status.partition(":")[0]

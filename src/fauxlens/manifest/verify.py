@@ -188,7 +188,9 @@ def report_of(verified: Verified) -> Report:
         else f"All {total:,} files decode and agree with the manifest."
     )
     if verified.leaks:
-        verdict += f" {len(verified.leaks):,} groups of pictures lie in more than one split."
+        one = len(verified.leaks) == 1
+        verdict += " 1 group of pictures lies" if one else f" {len(verified.leaks):,} groups of pictures lie"
+        verdict += " in more than one split."
     by_class = [
         (label, split_, count, manifest_usable)
         for (label, split_), count, manifest_usable in _class_counts(manifest)

@@ -1,0 +1,169 @@
+"""Scan: facts of every file, broken ones kept with their reason, nothing left out in silence."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import broken
+import toy
+from fauxlens.core.errors import BadManifest, UnknownLayout
+from fauxlens.images.limits import Limits
+from fauxlens.manifest.manifest import read_manifest
+from fauxlens.manifest.sample import sample_id
+from fauxlens.manifest.scan import QUARANTINE_FILE, scan, survey
+from fauxlens.manifest.schema import LISTED
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    root = tmp_path / "set"
+    (root / "real").mkdir(parents=True)
+    (root / "fake" / "dalle").mkdir(parents=True)
+    for n in range(4):
+        (root / "real" / f"{n}.jpg").write_bytes(broken.jpeg(n, quality=80 + n))
+        (root / "fake" / "dalle" / f"{n}.png").write_bytes(broken.png(10 + n))
+    return root
+
+
+def by_path(manifest):
+    return {s.path: s for s in manifest}
+
+
+def test_facts_come_from_the_files(tree):
+    rows = by_path(scan(tree))
+    real, fake = rows["real/2.jpg"], rows["fake/dalle/1.png"]
+    assert (real.label, real.format, real.jpeg_quality, real.jpeg_quality_exact) == ("real", "jpeg", 82, True)
+    assert (real.width, real.height, real.subsampling, real.metadata, real.progressive) == (
+        56,
+        40,
+        "4:2:0",
+        "jfif",
+        False,
+    )
+    assert (fake.label, fake.generator, fake.format, fake.jpeg_quality) == ("generated", "dalle", "png", None)
+    assert real.bytes == (tree / "real" / "2.jpg").stat().st_size
+    assert real.id == sample_id(real.source, "real/2.jpg")
+    assert real.origin == real.id
+    assert real.sha256 is None
+
+
+def test_ids_do_not_move_when_files_come(tree):
+    before = {s.path: s.id for s in scan(tree)}
+    (tree / "real" / "00.jpg").write_bytes(broken.jpeg(77))
+    after = {s.path: s.id for s in scan(tree)}
+    assert before.items() < after.items()
+
+
+def test_workers_and_hashing_change_nothing_else(tree):
+    one = survey(tree, hash_files=True).manifest
+    # More files than a chunk, so that two processes have something to share.
+    many = tree / "real" / "many"
+    many.mkdir()
+    data = broken.jpeg(5)
+    for n in range(2100):
+        (many / f"{n}.jpg").write_bytes(data)
+    single, double = survey(tree).manifest, survey(tree, workers=2).manifest
+    assert single.equals(double)
+    assert len(single) == 2108
+    assert all(len(s.sha256) == 64 for s in one)
+
+
+def test_every_sort_of_broken_file_is_named_and_stops_nothing(tree):
+    wanted = broken.write_broken(tree / "real" / "broken")
+    found = survey(tree)
+    rows = by_path(found.manifest)
+    # What only decoding can see is for `verify`.
+    header_only = {"truncated.jpg", "truncated.png"}
+    for name, reason in wanted.items():
+        status = rows[f"real/broken/{name}"].status
+        assert status.partition(":")[0] == ("ok" if name in header_only else reason), (name, status)
+    assert rows["real/0.jpg"].status == "ok"
+    assert rows["real/broken/zero.jpg"].bytes == 0
+    assert len(found.manifest.usable()) == 8 + len(header_only)
+
+
+def test_known_faults_can_be_accepted(tree):
+    broken.write_broken(tree / "real" / "broken")
+    rows = by_path(survey(tree, accept=("wrong-suffix", "corrupt-exif")).manifest)
+    assert rows["real/broken/suffix.jpg"].status == rows["real/broken/exif.jpg"].status == "ok"
+    assert rows["real/broken/suffix.jpg"].format == "png"
+
+
+def test_limits(tree):
+    rows = by_path(survey(tree, limits=Limits(max_pixels=100)).manifest)
+    assert all(s.status.startswith("too-many-pixels: 56 x 40") for s in rows.values())
+
+
+def test_orientation_turns_the_size(tree):
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(broken.pixels(3)).save(tree / "real" / "turned.jpg", exif=exif)
+    turned = by_path(scan(tree))["real/turned.jpg"]
+    assert (turned.width, turned.height) == (40, 56)
+
+
+def test_a_quarantine_list_in_the_root_is_honoured(tree):
+    (tree / QUARANTINE_FILE).write_text("path,reason\nreal/1.jpg,watermarked by the owners\n")
+    found = survey(tree)
+    assert by_path(found.manifest)["real/1.jpg"].status == "watermarked by the owners"
+    assert any("1 of these files" in line for line in found.remarks)
+    assert "real/1.jpg" not in by_path(found.manifest.usable())
+
+
+def test_a_file_that_is_no_quarantine_list(tree, tmp_path):
+    (tmp_path / "q.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(BadManifest, match="columns path, reason"):
+        survey(tree, quarantine=tmp_path / "q.csv")
+    with pytest.raises(BadManifest, match="no such quarantine list"):
+        survey(tree, quarantine=tmp_path / "none.csv")
+
+
+def test_what_is_left_out_has_a_reason(tree):
+    (tree / "README.txt").write_text("hello")
+    (tree / "stray.png").write_bytes(broken.png(1))
+    found = survey(tree)
+    reasons = {item.path: item.reason for item in found.left_out}
+    assert reasons["README.txt"] == "not a picture"
+    assert "no class in its path" in reasons["stray.png"]
+    assert sum(count for _, count, _ in found.left_out_reasons()) == len(found.left_out) == 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows names are always text")
+def test_names_that_are_no_text_are_left_out_by_name(tree):
+    bad = os.path.join(os.fsencode(tree / "real"), b"caf\xe9.jpg")  # noqa: PTH118 - bytes on purpose
+    Path(os.fsdecode(bad)).write_bytes(broken.jpeg(1))
+    found = survey(tree)
+    assert [(i.path, i.reason) for i in found.left_out] == [("real/caf\\udce9.jpg", "the name is not UTF-8")]
+    assert len(found.manifest) == 8
+
+
+def test_links_are_followed_once(tree):
+    (tree / "loop").symlink_to(tree, target_is_directory=True)
+    assert len(scan(tree)) == 8
+
+
+@pytest.mark.parametrize("name", sorted(toy.TREES))
+def test_every_layout_scans_and_saves(tmp_path, name):
+    root = tmp_path / name
+    root.mkdir()
+    toy.TREES[name].draw(root)
+    found = survey(root)
+    assert found.layout == toy.TREES[name].layout
+    again = read_manifest(found.manifest.save(tmp_path / "m.parquet"))
+    assert again.equals(found.manifest)
+    assert all(s.status in ("ok", LISTED) for s in again), [s.status for s in again]
+    origins, ids = {s.origin for s in again}, {s.id for s in again}
+    assert origins
+    assert len(ids) == len(again)
+
+
+def test_no_such_folder(tmp_path):
+    with pytest.raises(UnknownLayout, match="no such folder"):
+        scan(tmp_path / "none")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UnknownLayout, match="not a folder"):
+        scan(tmp_path / "file")
