@@ -15,9 +15,9 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable ".[formats]"
 	touch $(READY)
 
-# Everyday pictures, broken ones among them: degraded, scanned, verified, shown on a page.
+# Public-domain photos, broken files among them: scanned, verified, delivered in four ways, shown on a page.
 demo: $(READY)
-	$(BIN)/python -m fauxlens demo --output $(DEMO)
+	$(BIN)/python examples/demo.py --output $(DEMO)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal -q
