@@ -1,0 +1,101 @@
+"""Write docs/reference.md from the code's own tables, and check that every link inside the documents leads somewhere.
+
+`python docs/build.py` writes; `python docs/build.py --check` only looks whether the written file is current.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from fauxlens.core.names import look_up
+from fauxlens.images.degrade import CHAINS, STEPS
+from fauxlens.manifest.fetch import SOURCES
+from fauxlens.manifest.layouts import LAYOUTS
+from fauxlens.manifest.schema import COLUMNS
+from fauxlens.manifest.verify import REASONS
+
+HERE = Path(__file__).resolve().parent
+TARGET = HERE / "reference.md"
+_LINK = re.compile(r"\]\(([^)#:]+?)(?:#[^)]*)?\)")
+
+
+def reference() -> str:
+    """The whole page."""
+    return "\n".join(
+        [
+            "# Reference",
+            "",
+            "Made from the code by `make docs`; do not edit.",
+            "",
+            *_table(
+                "Columns of a manifest",
+                ("column", "type", "meaning"),
+                [(c.name, str(c.type), c.meaning) for c in COLUMNS],
+            ),
+            *_table("Layouts", ("layout", "reads"), [(n, look_up(LAYOUTS, n, "layout").summary) for n in LAYOUTS]),
+            *_table("Reasons of quarantine", ("reason", "meaning"), list(REASONS.items())),
+            *_table(
+                "Steps of degradation",
+                ("step", "does"),
+                [(n, _first_line(look_up(STEPS, n, "step"))) for n in STEPS],
+            ),
+            *_table(
+                "Named chains",
+                ("name", "chain", "what it is"),
+                [(n, f"`{r.text}`", r.about) for n, r in CHAINS.items()],
+            ),
+            *_table(
+                "Datasets to fetch",
+                ("name", "what", "fetched here"),
+                [(n, s.description, _yes(s.is_fetched)) for n, s in SOURCES.items()],
+            ),
+        ]
+    )
+
+
+def dead_links() -> list[str]:
+    """Links of the documents that lead to no file."""
+    dead = []
+    for document in [*HERE.rglob("*.md"), *HERE.parent.glob("*.md")]:
+        for target in _LINK.findall(document.read_text(encoding="utf-8")):
+            if not (document.parent / target).exists():
+                dead.append(f"{document.relative_to(HERE.parent)}: {target}")
+    return dead
+
+
+def _table(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    lines = [f"## {title}", "", "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return [*lines, ""]
+
+
+def _first_line(thing: object) -> str:
+    return (thing.__doc__ or "").strip().splitlines()[0]
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no: the owner says where"
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--check", action="store_true")
+    text = reference()
+    if parser.parse_args().check:
+        current = TARGET.exists() and TARGET.read_text(encoding="utf-8") == text
+        if not current:
+            print("docs/reference.md is out of date: run `make docs`")
+        for line in dead_links():
+            print(f"dead link: {line}")
+        return 0 if current and not dead_links() else 1
+    TARGET.write_text(text, encoding="utf-8")
+    print(f"wrote {TARGET.relative_to(HERE.parent)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

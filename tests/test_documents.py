@@ -1,0 +1,109 @@
+"""What the documents promise is run: every block of the README, the demo, the reference, the rules of the house."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import broken
+from fauxlens.cli.main import main
+
+HOUSE = Path(__file__).resolve().parent.parent
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    for label, name in (("real", ""), ("fake", "dalle/")):
+        folder = tmp_path / "photos" / label / name
+        folder.mkdir(parents=True)
+        for n in range(12):
+            (folder / f"{n}.jpg").write_bytes(broken.jpeg(n + 100 * (label == "fake"), quality=80 + n))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def blocks(document: str) -> list[tuple[str, str]]:
+    return _BLOCK.findall((HOUSE / document).read_text(encoding="utf-8"))
+
+
+def test_every_block_of_the_readme_runs(photos, capsys):
+    ran = 0
+    for language, text in blocks("README.md"):
+        if language == "python":
+            exec(compile(text, "README.md", "exec"), {})
+            ran += 1
+            continue
+        assert language == "sh"
+        for line in text.strip().splitlines():
+            words = shlex.split(line, comments=True)
+            if words[0] == "make":
+                assert f"\n{words[1]}:" in (HOUSE / "Makefile").read_text(), f"no such target: {line}"
+            else:
+                assert words[0] == "fauxlens", line
+                assert main(words[1:]) == 0, line
+            ran += 1
+    assert ran >= 9
+    out = capsys.readouterr().out
+    assert "(40, 56, 3) 80" in out
+    assert "real/0.jpg real jpeg 80" in out
+
+
+def test_the_demo_makes_its_page(tmp_path):
+    demo = [sys.executable, str(HOUSE / "examples" / "demo.py"), "--output", str(tmp_path / "demo")]
+    for _ in range(2):  # a second time over its own output
+        subprocess.run(demo, check=True, capture_output=True, text=True)
+    page = (tmp_path / "demo" / "demo.html").read_text(encoding="utf-8")
+    assert "7 of 11 files are usable; 4 are quarantined" in page
+    assert page.count("<img ") == 1
+    for reason in ("truncated", "empty", "html", "wrong-suffix"):
+        assert reason in page
+
+
+def test_the_reference_is_current_and_no_link_is_dead():
+    found = subprocess.run(
+        [sys.executable, str(HOUSE / "docs" / "build.py"), "--check"], capture_output=True, text=True
+    )
+    assert found.returncode == 0, found.stdout
+
+
+def test_contributing_keeps_to_six_steps():
+    text = (HOUSE / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    sections = re.findall(r"^## To add (.+?)\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
+    named = {title for title, _ in sections}
+    assert {"a detector", "a dataset layout", "a creation method", "a metric", "a protocol"} <= named
+    for title, body in sections:
+        assert 1 <= len(re.findall(r"^\d+\. ", body, re.MULTILINE)) <= 6, title
+
+
+def test_no_path_of_a_developer_and_no_registry_is_named():
+    listed = subprocess.run(["git", "ls-files"], cwd=HOUSE, capture_output=True, text=True)
+    if listed.returncode != 0:
+        pytest.skip("not a git checkout")
+    forbidden = re.compile(r"/(?:home|Users|work|root)/[a-z]|index-url|pythonhosted|pypi\.org")
+    for name in listed.stdout.splitlines():
+        path = HOUSE / name
+        if path == Path(__file__).resolve() or not path.is_file() or path.suffix in (".png", ".npz", ".safetensors"):
+            continue
+        found = forbidden.search(path.read_text(encoding="utf-8"))
+        assert found is None, f"{name}: {found and found.group()}"
+
+
+def test_modules_are_not_run_by_being_imported():
+    """Importing every module makes no file, needs no network and prints nothing."""
+    code = (
+        "import importlib, pkgutil, fauxlens\n"
+        "for m in pkgutil.walk_packages(fauxlens.__path__, 'fauxlens.'):\n"
+        "    if not m.name.endswith('__main__'): importlib.import_module(m.name)\n"
+    )
+    environment = {**os.environ, "http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+    found = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, env=environment, cwd=HOUSE / "docs"
+    )
+    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
