@@ -2,7 +2,7 @@
 
 A JPEG from here is baseline, has the standard (IJG) quantisation tables and default Huffman tables, a JFIF header and
 no other metadata; quality and chroma subsampling are always said. Two files written by two settings differ in more
-than quality, and a detector learns the difference (specs/benchmarks.md E1-E3), so nothing else in the package may
+than quality, and a detector learns the difference, so nothing else in the package may
 write a JPEG. `swapped=True` is the exception that a reference needs: see `jpeg_roundtrip`.
 """
 

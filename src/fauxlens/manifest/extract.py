@@ -1,4 +1,4 @@
-"""BR-Gen's real photos out of the user's own copies of COCO, ImageNet and Places (specification 6.3).
+"""BR-Gen's real photos out of the user's own copies of COCO, ImageNet and Places.
 
 The release names its real photos in `RealImage/<source>/<source>_image_list.txt` and does not include them.
 """

@@ -1,4 +1,4 @@
-"""Which files of ImagiNet's many sources no annotation names, and, when asked, their removal (specification A.2, A.3).
+"""Which files of ImagiNet's many sources no annotation names, and, when asked, their removal.
 
 ImagiNet uses a small share of what its sources weigh. The reference clean-up deletes whatever it finds under the root
 that no annotation names; here nothing outside the known source folders is ever touched, links are never followed, and
@@ -17,7 +17,7 @@ from fauxlens.core.errors import BadManifest, BadSetting
 from fauxlens.core.files import write_bytes
 from fauxlens.core.progress import Progress, silent
 
-# The folders of the sources, below the root (specification A.2).
+# The folders of the sources, below the root.
 SOURCE_FOLDERS = (
     "animaginexl_paintings_fake",
     "dalle3",
@@ -232,7 +232,7 @@ def _annotated(files: Sequence[Path]) -> set[bytes]:
 
 
 def _annotated_path(line: bytes, where: str) -> bytes:
-    # From the right: a path may contain commas (trap 16).
+    # From the right: a path may contain commas.
     fields = line.rsplit(b",", 4)
     if len(fields) != 5 or not all(field.isdigit() for field in fields[1:]):
         raise BadManifest(

@@ -3,11 +3,11 @@
 Names, once released, keep their meaning; a change is a new name.
 
 - `genimage-degraded/1:...`: GenImage's second task. GenImage published six conditions and no script, so this is a
-  definition of ours, not a reproduction (specs/benchmarks.md B.4): the file is decoded to RGB, degraded here, and the
+  definition of ours, not a reproduction: the file is decoded to RGB, degraded here, and the
   detector's own transform comes afterwards. Blur is at native size: sigma 3 on 512 pixels is milder than on 224.
-- `imaginet-perturbed/faithful`: ImagiNet's rendered test set (A.4) with the red-blue trap of its codec library;
+- `imaginet-perturbed/faithful`: ImagiNet's rendered test set with the red-blue trap of its codec library;
   `/clean` is the same with a codec that gets its colours right. Lanczos is OpenCV's in both.
-- `imaginet-identification/...`: the robustness sweeps of its generator identification (A.8). The JPEG one compresses
+- `imaginet-identification/...`: the robustness sweeps of its generator identification. The JPEG one compresses
   half of the pictures, because the reference left the probability at its default; `jpeg-<q>-all` compresses all.
 - `robustness/...`: our sweeps, one thing at a time, every picture.
 - `social/...-like`, `screenshot/...`, `processed/...`: **our approximations, not measured from any service.** Services

@@ -1,7 +1,6 @@
 """What the owners publish for download, and where to ask for the rest. Nothing is re-hosted.
 
-Facts of `SOURCES` are those of the benchmarks' specification; where it is silent, the entry says so and sends the
-reader to the owner.
+`SOURCES` states what the owners state; where they are silent, the entry says so and sends the reader to them.
 """
 
 from __future__ import annotations

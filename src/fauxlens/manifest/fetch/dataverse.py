@@ -1,6 +1,6 @@
 """A Dataverse record: its list of files through the native API, then the files one by one.
 
-UnbiasedGenImage is published as the record `doi:10.7910/DVN/AKDIHF` (specification C.1, C.7): 503 files, of which 500
+UnbiasedGenImage is published as the record `doi:10.7910/DVN/AKDIHF`: 503 files, of which 500
 are one Zip64 archive cut into pieces (`splitzip` puts them together or reads them as they lie).
 """
 

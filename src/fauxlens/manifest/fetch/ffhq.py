@@ -1,4 +1,4 @@
-"""ImagiNet's list of FFHQ faces: rows of `drive_file_id,<uuid>.png,<md5>` (specification A.3).
+"""ImagiNet's list of FFHQ faces: rows of `drive_file_id,<uuid>.png,<md5>`.
 
 The MD5 is over the decoded pixels, (H, W, 3) uint8 RGB, and not over the file, so a face is proved by decoding it.
 """
