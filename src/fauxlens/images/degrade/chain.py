@@ -22,6 +22,12 @@ CONTAINERS: dict[str, str] = {
 }
 """How `Chain.encode` writes."""
 
+NOTHING = "none"
+"""The text of the chain without steps."""
+
+ARROW = "->"
+"""What stands before the container in a chain's text."""
+
 
 @dataclass(frozen=True, eq=False)
 class Degraded:
@@ -49,9 +55,9 @@ class Chain:
         check_choice("container", self.container, CONTAINERS)
 
     def __str__(self) -> str:
-        from fauxlens.images.degrade.text import chain_text
-
-        return chain_text(self)
+        """The shortest text that `parse_chain` reads as this chain."""
+        body = " | ".join(str(step) for step in self.steps) or NOTHING
+        return body if self.container == "own" else f"{body} {ARROW} {self.container}"
 
     @property
     def output(self) -> str:
@@ -146,6 +152,9 @@ class OneOf(Step):
             check_number("weights", weight, 0, 1e9, ranges=False)
         if not sum(self.weights) > 0:
             raise BadSetting("weights are all zero", wanted="at least one above 0", got=repr(self.weights))
+
+    def __str__(self) -> str:
+        return super().__str__() + "(" + " / ".join(str(chain) for chain in self.chains) + ")"
 
     def draw(self, height: int, width: int, rng: np.random.Generator) -> Record:
         """Draw which chain; what is inside draws for itself."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -55,9 +55,11 @@ class Step(ABC):
         check_number("probability", self.probability, 0, 1, ranges=False)
 
     def __str__(self) -> str:
-        from fauxlens.images.degrade.text import step_text
-
-        return step_text(self)
+        """The shortest text that `parse_chain` reads as this step: fields at their defaults are left out."""
+        named = [f for f in fields(self) if f.name not in ("chains", "probability")]
+        named += [f for f in fields(self) if f.name == "probability"]
+        given = [(f.name, getattr(self, f.name)) for f in named if getattr(self, f.name) != f.default]
+        return self.name + (":" + ",".join(f"{name}={_value_text(name, v)}" for name, v in given) if given else "")
 
     def apply(self, pixels: Pixels, rng: np.random.Generator) -> tuple[Pixels, Record]:
         """(H, W, 3) uint8 -> the degraded pixels and what was drawn; the given array is never written to."""
@@ -178,3 +180,18 @@ def _checked_record(record: Record, name: str) -> Record:
     if record.get("step") != name or not isinstance(record.get("applied"), bool):
         raise BadSetting("this record belongs to another step", wanted=f"a record of '{name}'", got=repr(record))
     return record
+
+
+def _value_text(name: str, value: Any) -> str:
+    if name == "weights":
+        return ":".join(_number_text(weight) for weight in value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return f"{_number_text(value[0])}-{_number_text(value[1])}"
+    return _number_text(value) if isinstance(value, int | float) else str(value)
+
+
+def _number_text(number: int | float) -> str:
+    # Through the plain types, for numpy's scalars show theirs in `repr`; adding zero turns -0.0 into 0.0.
+    return str(int(number)) if isinstance(number, int) else repr(float(number) + 0.0).removesuffix(".0")

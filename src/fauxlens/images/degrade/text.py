@@ -11,7 +11,6 @@ fields, a range is a list of two, and `one_of` holds `chains`, each a list of ta
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -19,7 +18,7 @@ from typing import Any
 from fauxlens.core.errors import BadSetting
 from fauxlens.core.names import look_up
 from fauxlens.core.settings import settings_from
-from fauxlens.images.degrade.chain import Chain, OneOf
+from fauxlens.images.degrade.chain import ARROW, NOTHING, Chain, OneOf
 from fauxlens.images.degrade.step import Step
 
 STEPS: dict[str, str] = {
@@ -42,12 +41,8 @@ STEPS: dict[str, str] = {
 }
 """Every step there is."""
 
-NOTHING = "none"
-"""The text of the chain without steps."""
-
 _NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
 _RANGE = re.compile(f"({_NUMBER})-({_NUMBER})")
-_ARROW = "->"
 
 
 def parse_chain(text: str) -> Chain:
@@ -61,7 +56,7 @@ def parse_chain(text: str) -> Chain:
     fauxlens.core.errors.UnknownName: no degradation step called 'jpg'. Next: Did you mean 'jpeg'? There are: blur, \
 brightness, contrast, crop, down_up, flip, gamma, jpeg, noise, one_of, pad, resize, rotate, screenshot, sharpen, webp
     """
-    body, arrow, container = text.rpartition(_ARROW)
+    body, arrow, container = text.rpartition(ARROW)
     if not arrow:
         return Chain(_parsed_steps(text, text))
     return Chain(_parsed_steps(body, text), _word(container, text))
@@ -76,23 +71,6 @@ def chain_from(tables: Any, *, container: str = "own", where: str = "chain") -> 
     if not isinstance(tables, list | tuple):
         raise BadSetting("a chain is a list of tables", where=where, got=repr(tables))
     return Chain(tuple(_step_from(table, f"{where}[{i}]") for i, table in enumerate(tables)), container)
-
-
-def chain_text(chain: Chain) -> str:
-    """The shortest text that `parse_chain` reads as this chain."""
-    body = " | ".join(step_text(step) for step in chain.steps) or NOTHING
-    return body if chain.container == "own" else f"{body} {_ARROW} {chain.container}"
-
-
-def step_text(step: Step) -> str:
-    """The shortest text of one step: fields at their defaults are left out."""
-    fields = [f for f in dataclasses.fields(step) if f.name not in ("chains", "probability")]
-    fields += [f for f in dataclasses.fields(step) if f.name == "probability"]
-    given = [(f.name, getattr(step, f.name)) for f in fields if getattr(step, f.name) != f.default]
-    text = step.name + (":" + ",".join(f"{name}={_value_text(name, value)}" for name, value in given) if given else "")
-    if isinstance(step, OneOf):
-        text += "(" + " / ".join(chain_text(chain) for chain in step.chains) + ")"
-    return text
 
 
 def _parsed_steps(body: str, text: str) -> tuple[Step, ...]:
@@ -176,7 +154,7 @@ def _split(body: str, mark: str, text: str) -> Iterator[str]:
 
 def _word(container: str, text: str) -> str:
     if not (word := container.strip()):
-        raise BadSetting(f"nothing after '{_ARROW}'", where=repr(text), wanted="a container")
+        raise BadSetting(f"nothing after '{ARROW}'", where=repr(text), wanted="a container")
     return word
 
 
@@ -194,18 +172,3 @@ def _step_from(table: Any, where: str) -> Step:
             for i, one in enumerate(chains)
         )
     return settings_from(kind, given, where=where)
-
-
-def _value_text(name: str, value: Any) -> str:
-    if name == "weights":
-        return ":".join(_number_text(weight) for weight in value)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, tuple):
-        return f"{_number_text(value[0])}-{_number_text(value[1])}"
-    return _number_text(value) if isinstance(value, int | float) else str(value)
-
-
-def _number_text(number: int | float) -> str:
-    # Through the plain types, for numpy's scalars show theirs in `repr`; adding zero turns -0.0 into 0.0.
-    return str(int(number)) if isinstance(number, int) else repr(float(number) + 0.0).removesuffix(".0")
