@@ -47,7 +47,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A picture in a report; `alternative` says in words what it shows."""
+    """A picture in a report; `alternative` says in words what it shows; `raster` is a PNG twin of a vector drawing."""
 
     name: str
     title: str
@@ -55,6 +55,7 @@ class Figure:
     media_type: Literal["image/svg+xml", "image/png", "image/jpeg"]
     data: bytes
     note: str | None = None
+    raster: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

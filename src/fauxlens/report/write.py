@@ -21,6 +21,8 @@ def write_report(report: Report, folder: Path, *, name: str = "report") -> Path:
     for section in report.sections:
         for figure in section.figures:
             write_bytes(folder / "figures" / f"{figure.name}{_SUFFIXES[figure.media_type]}", figure.data)
+            if figure.raster is not None:
+                write_bytes(folder / "figures" / f"{figure.name}.png", figure.raster)
     told = {"title": report.title, "verdict": report.verdict, "provenance": dict(report.provenance), **report.facts}
     write_json(folder / f"{name}.json", told)
     write_text(folder / f"{name}.md", to_markdown(report))
