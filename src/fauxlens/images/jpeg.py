@@ -117,6 +117,8 @@ def read_jpeg_header(source: Source) -> JpegHeader:
         if i + 4 > known:
             data = source.at(position, _WINDOW)
             base, known, i = position, len(data), 0
+            if known < 4 and data[:2] == b"\xff\xd9":
+                raise BadJpeg(f"marker D9 at byte {position}, before any picture data")
             if known < 4:
                 raise BadJpeg(f"the file ends at byte {source.size}, before the picture begins", cut_off=True)
         marker = data[i + 1]
