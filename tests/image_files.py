@@ -41,6 +41,8 @@ def saved(format_: str, pixels: Pixels | Image.Image | None = None, **options: A
     image = (
         pixels if isinstance(pixels, Image.Image) else Image.fromarray(drawn_picture() if pixels is None else pixels)
     )
+    if format_ == "JPEG" and "exif" in options:
+        options["exif"] = b"Exif\0\0" + options["exif"]  # the other formats store the block without its name
     out = io.BytesIO()
     image.save(out, format_, **options)
     return out.getvalue()

@@ -99,7 +99,8 @@ def read_png_header(source: Source) -> Header:
 def read_webp_header(source: Source) -> Header:
     """VP8, VP8L or VP8X: size, lossy or lossless, alpha, metadata chunks (EXIF may stand behind the picture)."""
     # What stands behind the RIFF container does not belong to it.
-    end = min(source.size, 8 + int.from_bytes(source.at(4, 4), "little"))
+    promised = 8 + int.from_bytes(source.at(4, 4), "little")
+    end = min(source.size, promised)
     # The animation flag and the canvas come first; a simple file has one picture chunk and nothing else.
     kinds: set[str] = set()
     orientation, exif_error = 1, None
@@ -134,7 +135,7 @@ def read_webp_header(source: Source) -> Header:
             kinds.add(_WEBP_KINDS[name])
         at += 8 + length + (length & 1)
     if size is None:
-        raise BadHeader("a WebP without a picture chunk", cut_off=end == source.size)
+        raise BadHeader("a WebP without a picture chunk", cut_off=promised > source.size)
     return Header(
         *size,
         8,

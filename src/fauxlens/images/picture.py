@@ -318,6 +318,8 @@ _pillow_settings = _PillowSettings()
 def _decoding_failed(bad: Exception, data: bytes, facts: FileFacts, where: str) -> UnreadableImage:
     # Pillow's own sentence for this names an object by its address, another one in every run.
     unidentified = isinstance(bad, UnidentifiedImageError)
+    if unidentified and data[:4] == b"MM\0+":
+        return UnreadableImage("a big-endian BigTIFF, which no decoder here reads", reason="unsupported", where=where)
     said = "its header cannot be read" if unidentified else (str(bad).splitlines() or [type(bad).__name__])[0]
     cut_off = "truncated" in said.lower() or _is_cut_off(data, facts.format)
     return UnreadableImage(
