@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from fauxlens.core.errors import UnreadableImage
 from fauxlens.images.containers import (
     BadHeader,
     Header,
+    read_avif_header,
     read_bmp_header,
     read_gif_header,
-    read_heif_header,
+    read_heic_header,
     read_png_header,
     read_tiff_header,
     read_webp_header,
@@ -37,13 +38,17 @@ _READERS: dict[str, Callable[[Source], Header]] = {
     "gif": read_gif_header,
     "bmp": read_bmp_header,
     "tiff": read_tiff_header,
-    "avif": read_heif_header,
-    "heic": read_heif_header,
+    "avif": read_avif_header,
+    "heic": read_heic_header,
 }
 _HEIC_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
 _AVIF_BRANDS = frozenset((b"avif", b"avis"))
 _JPEG_COLOURS = {1: "grey", 3: "rgb", 4: "cmyk"}
 _TURNED = frozenset((5, 6, 7, 8))
+# What the container is recognised by; the brands of an AVIF or HEIC file may be a few dozen.
+_BEGINNING = 512
+# Not to wait for the other end of a pipe that lies about among the pictures.
+_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +83,16 @@ def read_facts(path: str | os.PathLike[str]) -> FileFacts:
     """The facts of one file, from a few small reads. Raises UnreadableImage and nothing else."""
     name = os.fspath(path)
     try:
-        handle = os.open(name, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-    except OSError as bad:
-        raise _cannot_open(bad, name) from bad
+        handle = os.open(name, _OPEN_FLAGS)
+    except (OSError, ValueError) as bad:
+        raise cannot_open(bad, name) from bad
     try:
         return facts_of(FileSource(handle), name)
-    except IsADirectoryError as bad:
-        raise _cannot_open(bad, name) from bad
+    except UnreadableImage:
+        raise
     except OSError as bad:
-        if isinstance(bad, UnreadableImage):
-            raise
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise cannot_open(bad, name) from bad
         raise UnreadableImage(f"could not be read: {bad.strerror}", reason="corrupt", where=name) from bad
     finally:
         os.close(handle)
@@ -100,10 +105,11 @@ def facts_of_bytes(data: bytes, where: str = "bytes") -> FileFacts:
 
 def facts_of(source: Source, where: str) -> FileFacts:
     """The facts of anything that bytes can be read from; `where` is for the error messages."""
-    head = source.head
-    if head[:3] == b"\xff\xd8\xff":
+    if source.head[:3] == b"\xff\xd8\xff":
         return _jpeg_facts(source, where)
-    format_ = container_of(head)
+    format_ = container_of(source.at(0, _BEGINNING))
+    if format_ == "jpeg":
+        return _jpeg_facts(source, where)
     if format_ is None:
         raise _no_picture(source, where)
     try:
@@ -167,6 +173,20 @@ def suffix_agrees(name: str, format_: str) -> bool:
     return not suffix or suffix in _SUFFIXES.get(format_, frozenset())
 
 
+def cannot_open(bad: OSError | ValueError, name: str) -> UnreadableImage:
+    """What an error of the operating system means for one who wants to read the picture `name`."""
+    if isinstance(bad, FileNotFoundError):
+        return UnreadableImage("no such file", reason="missing", where=name)
+    if isinstance(bad, ValueError):
+        return UnreadableImage(f"no name that a file could have: {bad}", reason="missing", where=repr(name))
+    # Path.is_dir() raises where the folder above may not be searched, which is one of the cases here.
+    if os.path.isdir(name):  # noqa: PTH112
+        return UnreadableImage("a folder, not a picture", reason="not-an-image", where=name)
+    if os.path.exists(name) and not os.path.isfile(name):  # noqa: PTH110, PTH113
+        return UnreadableImage("a pipe or device, not a picture", reason="not-an-image", where=name)
+    return UnreadableImage(f"could not be opened: {bad.strerror}", reason="missing", where=name)
+
+
 def _jpeg_facts(source: Source, where: str) -> FileFacts:
     try:
         header = read_jpeg_header(source)
@@ -193,7 +213,8 @@ def _jpeg_facts(source: Source, where: str) -> FileFacts:
 def _no_picture(source: Source, where: str) -> UnreadableImage:
     if source.size == 0:
         return UnreadableImage("the file is empty (zero bytes)", reason="empty", where=where, hint="fetch it again")
-    start = source.head[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    head = source.at(0, _BEGINNING)
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body", b"<script")) or b"<html" in start:
         hint = "the download gave an error page instead of the picture; fetch it again"
         return UnreadableImage("a web page saved under a picture's name", reason="html", where=where, hint=hint)
@@ -202,14 +223,6 @@ def _no_picture(source: Source, where: str) -> UnreadableImage:
         reason="not-an-image",
         where=where,
         wanted=", ".join(sorted(_SUFFIXES)),
-        got=f"bytes {source.head[:8].hex(' ')}",
+        got=f"bytes {head[:8].hex(' ')}",
         hint="is the download complete?",
     )
-
-
-def _cannot_open(bad: OSError, name: str) -> UnreadableImage:
-    if isinstance(bad, FileNotFoundError):
-        return UnreadableImage("no such file", reason="missing", where=name)
-    if isinstance(bad, IsADirectoryError) or Path(name).is_dir():
-        return UnreadableImage("a folder, not a picture", reason="not-an-image", where=name)
-    return UnreadableImage(f"could not be opened: {bad.strerror}", reason="missing", where=name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 from fauxlens.images import exif
 from fauxlens.images.quality import JpegQuality, estimate
@@ -21,7 +22,14 @@ _ARITHMETIC = frozenset((0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF))
 _LOSSLESS = frozenset((0xC3, 0xC7, 0xCB, 0xCF))
 _EOI, _SOS, _DQT, _DHT = 0xD9, 0xDA, 0xDB, 0xC4
 _TABLES_AND_FRAMES = _FRAMES | {_DQT, _DHT}
-_NO_LENGTH = frozenset((0x01, *range(0xD0, 0xD8)))
+# After FF: a stuffed zero, markers that stand alone (TEM and restarts), a fill byte.
+_NO_SEGMENT = frozenset((0x00, 0x01, *range(0xD0, 0xD8), 0xFF))
+
+_WINDOW = 4096
+_PREFIX = 24
+# A header is at most a few hundred segments (255 of ICC, some of XMP or C2PA); beyond these it is an attack or noise.
+_MAX_SEGMENTS = 1 << 14
+_MAX_STRAY = 1 << 16
 
 # CRC-32 of the four standard Huffman tables (Annex K.3: DC and AC, luma and chroma): counts and symbols.
 _STANDARD_HUFFMAN = frozenset((0x9898900E, 0x06F8F02E, 0x57A406EB, 0xA1415F28))
@@ -34,18 +42,16 @@ _RATIOS = {
     (4, 1): "4:1:1",
     (4, 2): "4:1:0",
 }
-_APP_KINDS = (
-    # marker, first bytes of the payload, kind
-    (0xE0, b"JFIF\0", "jfif"),
-    (0xE0, b"JFXX\0", "jfif"),
-    (0xE1, b"Exif\0", "exif"),
-    (0xE1, b"http://ns.adobe.com/x", "xmp"),
-    (0xE2, b"ICC_PROFILE\0", "icc"),
-    (0xE2, b"MPF\0", "mpf"),
-    (0xEB, b"JP", "c2pa"),
-    (0xED, b"Photoshop 3.0\0", "photoshop"),
-    (0xEE, b"Adobe", "adobe"),
-)
+# Marker -> (first bytes of the payload, kind).
+_APP_KINDS = {
+    0xE0: ((b"JFIF\0", "jfif"), (b"JFXX\0", "jfif")),
+    0xE1: ((b"Exif\0", "exif"), (b"http://ns.adobe.com/x", "xmp")),
+    0xE2: ((b"ICC_PROFILE\0", "icc"), (b"MPF\0", "mpf")),
+    0xEB: ((b"JP", "c2pa"),),
+    0xED: ((b"Photoshop 3.0\0", "photoshop"),),
+    0xEE: ((b"Adobe", "adobe"),),
+    0xFE: ((b"", "comment"),),
+}
 
 
 class BadJpeg(ValueError):
@@ -94,43 +100,52 @@ class JpegHeader:
 def read_jpeg_header(source: Source) -> JpegHeader:
     """Walk the segments from SOI to SOS. Raises BadJpeg and nothing else, whatever the bytes are."""
     data = source.head
+    if len(data) < 4:
+        data = source.at(0, _WINDOW)
     if data[:2] != b"\xff\xd8":
         raise BadJpeg("no JPEG: it does not begin with FF D8")
-    base, position, length_known = 0, 2, len(data)
+    base, position, known = 0, 2, len(data)
     frame: bytes | None = None
-    frame_marker = 0
+    frame_marker = stray = segments = 0
     tables: dict[int, tuple[int, ...]] = {}
     kinds: set[str] = set()
     huffman: bool | None = None
     orientation, exif_error, adobe_transform = 1, None, None
-    have_exif = False
     while True:
         # `data` is a window on the file that begins at `base`; move it when the next marker is not in it whole.
-        if position - base + 4 > length_known:
-            data = source.at(position, 4096)
-            base, length_known = position, len(data)
-            if length_known < 4:
-                if frame is not None and data[:2] == b"\xff\xd9":
-                    break
-                raise BadJpeg(f"the file ends at byte {source.size}, before the picture begins", cut_off=True)
         i = position - base
-        if data[i] != 0xFF:
-            raise BadJpeg(f"expected a marker at byte {position}, found {data[i]:02X}")
+        if i + 4 > known:
+            data = source.at(position, _WINDOW)
+            base, known, i = position, len(data), 0
+            if known < 4 and data[:2] == b"\xff\xd9":
+                raise BadJpeg(f"marker D9 at byte {position}, before any picture data")
+            if known < 4:
+                raise BadJpeg(f"the file ends at byte {source.size}, before the picture begins", cut_off=True)
         marker = data[i + 1]
-        if marker == 0xFF:  # any number of fill bytes may stand before a marker
-            position += 1
-            continue
-        if marker in _NO_LENGTH:
-            position += 2
+        if data[i] != 0xFF or marker in _NO_SEGMENT:
+            # Fill bytes, restart markers and stray bytes: decoders step over them to the next marker, and so do we.
+            if data[i] == 0xFF and marker == 0xFF:
+                step = known - i - len(data[i:].lstrip(b"\xff")) - 1
+            elif data[i] == 0xFF:
+                step = 2
+            else:
+                found = data.find(b"\xff", i)
+                step = (known if found < 0 else found) - i
+            position += step
+            stray += step
+            if stray > _MAX_STRAY:
+                raise BadJpeg(f"more than {_MAX_STRAY:,} bytes before byte {position} belong to no segment")
             continue
         if marker == _SOS:
             break
-        if marker in (0x00, 0xD8, _EOI):
+        if marker < 0xC0 or marker == 0xD8 or marker == _EOI:
             raise BadJpeg(f"marker {marker:02X} at byte {position}, before any picture data")
-        length = data[i + 2] << 8 | data[i + 3]
-        if length < 2:
-            raise BadJpeg(f"segment {marker:02X} at byte {position} is {length} bytes long")
-        start, size = i + 4, length - 2
+        size = (data[i + 2] << 8 | data[i + 3]) - 2
+        segments += 1
+        if size < 0 or segments > _MAX_SEGMENTS:
+            said = f"is {size + 2} bytes long" if size < 0 else f"is one of more than {_MAX_SEGMENTS:,}"
+            raise BadJpeg(f"segment {marker:02X} at byte {position} {said}")
+        start = i + 4
         if marker in _TABLES_AND_FRAMES:
             payload = data[start : start + size]
             if len(payload) < size:
@@ -138,36 +153,29 @@ def read_jpeg_header(source: Source) -> JpegHeader:
                 if len(payload) < size:
                     raise BadJpeg(f"the file ends inside the segment at byte {position}", cut_off=True)
             if marker == _DQT:
-                _read_tables(payload, tables)
+                # The last definition of a number wins.
+                tables.update(_tables_in(payload) if size <= 4 * 129 else _tables_in.__wrapped__(payload))
             elif marker == _DHT:
-                standard = _is_standard(payload)
-                huffman = standard if huffman is None else huffman and standard
+                huffman = _is_standard(payload) and huffman is not False
             elif frame is None:
                 frame, frame_marker = payload, marker
             # A second frame header belongs to a hierarchical file; the first one gives the size.
         elif marker >= 0xE0:
-            kind = _kind_of(marker, data[start : start + min(size, 24)] if size and start + 24 <= length_known
-                            else source.at(position + 4, min(size, 24)))  # fmt: skip
+            wanted = size if size < _PREFIX else _PREFIX
+            begin = data[start : start + wanted]
+            if len(begin) < wanted:
+                begin = source.at(position + 4, wanted)
+            kind = _kind_of(marker, begin)
+            if kind == "exif" and kind not in kinds:  # only the first block counts, as in every decoder
+                orientation, exif_error = _exif(source, position + 10, data[start + 6 : start + size], size - 6)
+            elif kind == "adobe" and len(begin) >= 12:
+                adobe_transform = begin[11]
             if kind is not None:
                 kinds.add(kind)
-                if kind == "exif" and not have_exif:
-                    # Only the first block counts, as in every decoder.
-                    have_exif = True
-                    block = data[start + 6 : start + size]
-                    if len(block) < size - 6:
-                        block = source.at(position + 10, size - 6)
-                    try:
-                        orientation = exif.orientation_of(block)
-                    except exif.BadExif as bad:
-                        exif_error = str(bad)
-                elif kind == "adobe" and size >= 12:
-                    adobe_transform = source.at(position + 4 + 11, 1)[0] if source.size > position + 15 else None
-        position += length + 2
+        position += size + 4
     if frame is None:
         raise BadJpeg("no frame header before the first scan")
-    return _assemble(
-        frame, frame_marker, tables, kinds, huffman, orientation, exif_error, adobe_transform
-    )  # fmt: skip
+    return _assemble(frame, frame_marker, tables, kinds, huffman, orientation, exif_error, adobe_transform)
 
 
 def subsampling_name(components: tuple[tuple[int, int, int, int], ...]) -> str | None:
@@ -207,11 +215,7 @@ def _assemble(
     if not height:
         # Allowed by the standard (the number of lines follows the first scan), read by nobody.
         raise BadJpeg("the frame header leaves the height open")
-    components = tuple(
-        (frame[k], frame[k + 1] >> 4, frame[k + 1] & 15, frame[k + 2]) for k in range(6, 6 + 3 * count, 3)
-    )
-    if any(not 1 <= h <= 4 or not 1 <= v <= 4 for _, h, v, _ in components):
-        raise BadJpeg("a sampling factor outside 1 to 4")
+    components, subsampling = _components_in(frame[6 : 6 + 3 * count])
     luma = tables.get(components[0][3])
     chroma = tables.get(components[1][3]) if count > 1 else None
     arithmetic = marker in _ARITHMETIC
@@ -224,7 +228,7 @@ def _assemble(
         arithmetic=arithmetic,
         lossless=marker in _LOSSLESS,
         tables=tables,
-        subsampling=subsampling_name(components),
+        subsampling=subsampling,
         quality=None if luma is None else estimate(luma, chroma),
         huffman=None if huffman is None or arithmetic else "standard" if huffman else "optimised",
         metadata=tuple(sorted(kinds)),
@@ -234,42 +238,73 @@ def _assemble(
     )
 
 
-def _read_tables(payload: bytes, tables: dict[int, tuple[int, ...]]) -> None:
-    """Add the tables of a DQT segment (several may share one; the last definition of a number wins)."""
+def _exif(source: Source, at: int, block: bytes, size: int) -> tuple[int, str | None]:
+    """Orientation, and why it cannot be read. `block` is what is known of the `size` bytes that begin at `at`.
+
+    The first directory stands at the beginning as a rule and a thumbnail of 60 kB behind it, so the rest of the block
+    is fetched only if the directory is not in what there is.
+    """
+    for length in (len(block), _WINDOW, size):
+        if len(block) < min(length, size):
+            block = source.at(at, min(length, size))
+        try:
+            return exif.orientation_of(block), None
+        except exif.BadExif as bad:
+            error = str(bad)
+        if len(block) >= size:
+            break
+    return 1, error
+
+
+# A dataset has few distinct tables and samplings, so reading them is remembered; hostile ones must not fill memory.
+
+
+@lru_cache(maxsize=1024)
+def _components_in(entries: bytes) -> tuple[tuple[tuple[int, int, int, int], ...], str | None]:
+    """The components of a frame header, and the name of their subsampling."""
+    components = tuple(
+        (entries[k], entries[k + 1] >> 4, entries[k + 1] & 15, entries[k + 2]) for k in range(0, len(entries), 3)
+    )
+    if any(not 1 <= h <= 4 or not 1 <= v <= 4 for _, h, v, _ in components):
+        raise BadJpeg("a sampling factor outside 1 to 4")
+    return components, subsampling_name(components)
+
+
+@lru_cache(maxsize=1024)
+def _tables_in(payload: bytes) -> tuple[tuple[int, tuple[int, ...]], ...]:
+    """(number, entries) of the tables of a DQT segment; several may share one."""
+    tables: list[tuple[int, tuple[int, ...]]] = []
     at, end = 0, len(payload)
     while at < end:
         wide, number = payload[at] >> 4, payload[at] & 15
-        at += 1
-        if wide == 0:
-            entries = payload[at : at + 64]
-            if len(entries) < 64:
-                raise BadJpeg("a quantisation table is cut off")
-            tables[number] = tuple(entries)
-            at += 64
-        elif wide == 1:
-            entries = payload[at : at + 128]
-            if len(entries) < 128:
-                raise BadJpeg("a quantisation table is cut off")
-            tables[number] = tuple(entries[k] << 8 | entries[k + 1] for k in range(0, 128, 2))
-            at += 128
-        else:
+        if wide > 1:
             raise BadJpeg(f"a quantisation table of precision {wide}")
+        at, stop = at + 1, at + 65 + 64 * wide
+        if stop > end:
+            raise BadJpeg("a quantisation table is cut off")
+        entries = payload[at:stop]
+        if wide:
+            tables.append((number, tuple(entries[k] << 8 | entries[k + 1] for k in range(0, 128, 2))))
+        else:
+            tables.append((number, tuple(entries)))
+        at = stop
+    return tuple(tables)
 
 
+@lru_cache(maxsize=256)
 def _is_standard(payload: bytes) -> bool:
+    """Whether a DHT segment holds tables of Annex K.3 and nothing else."""
     at = 0
     while at + 17 <= len(payload):
         end = at + 17 + sum(payload[at + 1 : at + 17])
         if zlib.crc32(payload[at + 1 : end]) not in _STANDARD_HUFFMAN:
             return False
         at = end
-    return True
+    return at > 0
 
 
 def _kind_of(marker: int, start: bytes) -> str | None:
-    if marker == 0xFE:
-        return "comment"
-    for wanted, prefix, kind in _APP_KINDS:
-        if marker == wanted and start.startswith(prefix):
+    for prefix, kind in _APP_KINDS.get(marker, ()):
+        if start.startswith(prefix):
             return kind
     return "other" if marker < 0xF0 else None

@@ -15,29 +15,39 @@ Whatever of this happened stands in `Picture.notes`.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import stat
 import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
 from fauxlens.core.errors import BadShape, FauxlensError, MissingExtra, UnreadableImage
 from fauxlens.core.optional import need
-from fauxlens.images.facts import FileFacts, facts_of_bytes
+from fauxlens.images.facts import FileFacts, cannot_open, facts_of_bytes
 from fauxlens.images.limits import DEFAULT_LIMITS, Limits
 
 Pixels = NDArray[np.uint8]
 
-# Pillow's pixel limit is a global of its module; ours is checked first, then theirs is lifted for the call.
-_pillow_limit = threading.RLock()
+# Only the decoder of the container that we recognised may look at the bytes: others would find other pictures in them.
+_PILLOW_NAMES = {
+    "jpeg": "JPEG",
+    "png": "PNG",
+    "webp": "WEBP",
+    "gif": "GIF",
+    "bmp": "BMP",
+    "tiff": "TIFF",
+    "avif": "AVIF",
+    "heic": "HEIF",
+}
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -103,16 +113,15 @@ def read_picture(
 def read_file(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> bytes:
     """The bytes of a file that is no larger than the limit."""
     try:
-        limits.check_bytes(path.stat().st_size, str(path))
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):
+            raise cannot_open(OSError(errno.EINVAL, os.strerror(errno.EINVAL)), str(path))
+        limits.check_bytes(about.st_size, str(path))
         return path.read_bytes()
     except UnreadableImage:
         raise
-    except FileNotFoundError as bad:
-        raise UnreadableImage("no such file", reason="missing", where=path) from bad
-    except IsADirectoryError as bad:
-        raise UnreadableImage("a folder, not a picture", reason="not-an-image", where=path) from bad
-    except OSError as bad:
-        raise UnreadableImage(f"could not be opened: {bad.strerror}", reason="missing", where=path) from bad
+    except (OSError, ValueError) as bad:
+        raise cannot_open(bad, str(path)) from bad
 
 
 def decode(
@@ -129,22 +138,19 @@ def decode(
     if facts.format == "heic":
         _open_heic(where)
     try:
-        with _no_pillow_limit(), warnings.catch_warnings():
-            # Pillow warns about odd metadata; what matters of it is in our own facts.
-            warnings.simplefilter("ignore")
+        with _pillow_settings:
             return _decode(data, facts, limits, colour, where)
     except FauxlensError:
         raise
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError) as bad:
-        raise _decoding_failed(bad, facts, where) from bad
-    except (OverflowError, ZeroDivisionError, ArithmeticError, AttributeError, RuntimeError, MemoryError) as bad:
-        # Decoders meet hostile bytes; whatever escapes them is a fault of the file, named as such.
-        raise _decoding_failed(bad, facts, where) from bad
+    except Exception as bad:
+        # Decoders meet hostile bytes and fail in a dozen ways (struct.error, zlib.error, SyntaxError, KeyError, ...);
+        # whatever escapes them is a fault of the file, named as such.
+        raise _decoding_failed(bad, data, facts, where) from bad
 
 
 def _decode(data: bytes, facts: FileFacts, limits: Limits, colour: str, where: str) -> Picture:
     notes: list[str] = []
-    with Image.open(io.BytesIO(data)) as image:
+    with Image.open(io.BytesIO(data), formats=[_PILLOW_NAMES[facts.format]]) as image:
         # The decoder must see the picture that was let through, not a larger one hidden behind our header reader.
         limits.check_pixels(image.width, image.height, where)
         if getattr(image, "is_animated", False) and facts.format not in ("heic", "avif", "tiff", "jpeg"):
@@ -152,7 +158,10 @@ def _decode(data: bytes, facts: FileFacts, limits: Limits, colour: str, where: s
         elif getattr(image, "n_frames", 1) > 1:
             notes.append(f"the first of {getattr(image, 'n_frames', 'several')} pictures in the file")
         profile = image.info.get("icc_profile")
-        orientation = _orientation_of(image, facts, notes)
+        if facts.format == "tiff" and facts.orientation != 1:
+            notes.append(f"turned upright (orientation {facts.orientation})")
+        # Pillow turns TIFFs while it loads them, and the decoder of HEIC has done it; everything else is our work.
+        orientation = 1 if facts.format in ("heic", "tiff") else facts.orientation
         image.load()
         plain = _to_8_bit(image, facts, where, notes)
         rgb = _to_rgb(plain, profile if colour == "srgb" else None, notes)
@@ -172,26 +181,13 @@ def _decode(data: bytes, facts: FileFacts, limits: Limits, colour: str, where: s
     return Picture(pixels, facts, tuple(notes))
 
 
-def _orientation_of(image: Image.Image, facts: FileFacts, notes: list[str]) -> int:
-    if facts.format == "heic":
-        return 1  # the decoder has applied it
-    if facts.format == "tiff":
-        # Pillow turns TIFFs itself while loading; what is left to do is to say so.
-        if facts.orientation != 1:
-            notes.append(f"turned upright (orientation {facts.orientation})")
-        return 1
-    if facts.format == "avif":
-        # Pillow leaves the pixels as they are and tells rotation and mirror through EXIF.
-        return int(image.getexif().get(274, 1) or 1)
-    return facts.orientation
-
-
 def _to_8_bit(image: Image.Image, facts: FileFacts, where: str, notes: list[str]) -> Image.Image:
     """`image` with 8 bits a channel; 16 bits keep the high byte, which is also what Pillow does for 16-bit colour."""
     mode = image.mode
     # Older Pillows open 16-bit PNGs as 32-bit integers; a file that truly holds 32 bits has no agreed white.
     if mode.startswith("I;16") or (mode == "I" and facts.bit_depth == 16):
         values = np.asarray(image, dtype=np.int64).clip(0, 65535)
+        _drop_transparent_colour(image, notes)
         notes.append("16 bits a channel; the high byte was kept")
         return Image.fromarray((values >> 8).astype(np.uint8), "L")
     if mode in ("F", "I"):
@@ -199,54 +195,61 @@ def _to_8_bit(image: Image.Image, facts: FileFacts, where: str, notes: list[str]
         raise UnreadableImage(what, reason="unsupported", where=where, hint="convert it to 8 or 16 bits first")
     if facts.bit_depth == 16:
         notes.append("16 bits a channel; the high byte was kept")
+        _drop_transparent_colour(image, notes)
+    elif facts.format == "png" and facts.colour == "grey" and mode == "L" and "transparency" in image.info:
+        # Pillow spreads grey levels of 2 and 4 bits over 0 to 255 and leaves the transparent one as it is in the file.
+        image.info["transparency"] *= 255 // ((1 << (facts.bit_depth or 8)) - 1)
     return image
 
 
+def _drop_transparent_colour(image: Image.Image, notes: list[str]) -> None:
+    """A transparent colour is a number of 16 bits; of 8 bits, others would be transparent with it."""
+    if image.info.pop("transparency", None) is not None:
+        notes.append("the colour that is stated to be transparent was left as it is")
+
+
 def _to_rgb(image: Image.Image, profile: bytes | None, notes: list[str]) -> Image.Image:
-    mode = image.mode
-    if mode == "P" or mode in _ALPHA_MODES or "transparency" in image.info:
+    if image.mode == "P" or image.mode in _ALPHA_MODES or "transparency" in image.info:
         image = _flatten(image, notes)
-    if image.mode == "CMYK":
-        converted = _convert_profile(image, profile, notes) if profile else None
-        if converted is not None:
-            return converted
-        notes.append("CMYK without a usable profile; converted by the plain formula")
-        return image.convert("RGB")
-    if profile and image.mode in ("RGB", "L"):
+    if image.mode == "LAB":
+        notes.append("Lab colours; converted to sRGB")
+        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        turned = ImageCms.applyTransform(image, ImageCms.buildTransform(lab, srgb, "LAB", "RGB"))
+        assert turned is not None  # only in-place transforms return nothing
+        return turned
+    if image.mode not in _PLAIN_MODES and image.mode != "CMYK":
+        notes.append(f"stored as {image.mode}; converted to RGB")
+        image = image.convert("RGB")
+    if profile and image.mode != "1":
         converted = _convert_profile(image, profile, notes)
         if converted is not None:
             return converted
-    if mode == "LAB":
-        notes.append("Lab colours; converted to sRGB")
-        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        transform = ImageCms.buildTransform(lab, srgb, "LAB", "RGB")
-        turned = ImageCms.applyTransform(image, transform)
-        assert turned is not None  # only in-place transforms return nothing
-        return turned
-    if image.mode not in _PLAIN_MODES:
-        notes.append(f"stored as {image.mode}; converted to RGB")
+    if image.mode == "CMYK":
+        notes.append("CMYK without a usable profile; converted by the plain formula")
     return image.convert("RGB")
 
 
 def _flatten(image: Image.Image, notes: list[str]) -> Image.Image:
-    """Palette and transparency resolved: RGB or L, laid on white in whole numbers."""
+    """Palette and transparency resolved: RGB, or L where grey was stored; laid on white in whole numbers."""
     transparent = image.mode in _ALPHA_MODES or "transparency" in image.info
     if not transparent:
         return image.convert("RGB")
+    plain, channels = ("L", 1) if image.mode in ("L", "LA", "La", "1") else ("RGB", 3)
     rgba = np.asarray(image.convert("RGBA"), dtype=np.uint16)
-    alpha = rgba[..., 3:]
-    if (alpha == 255).all():
-        return Image.fromarray(rgba[..., :3].astype(np.uint8), "RGB")
-    notes.append("transparent; laid on white")
-    mixed = (rgba[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
-    return Image.fromarray(mixed.astype(np.uint8), "RGB")
+    colours, alpha = rgba[..., :channels], rgba[..., 3:]
+    if (alpha < 255).any():
+        notes.append("transparent; laid on white")
+        colours = (colours * alpha + 255 * (255 - alpha) + 127) // 255
+    return Image.fromarray(
+        colours.astype(np.uint8).squeeze(axis=2) if channels == 1 else colours.astype(np.uint8), plain
+    )
 
 
 def _convert_profile(image: Image.Image, profile: bytes, notes: list[str]) -> Image.Image | None:
     """`image` in sRGB; None when the profile cannot be used (noted) or already is sRGB."""
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        description = " ".join(ImageCms.getProfileDescription(source).split())
+        description = " ".join((source.profile.profile_description or "without a name").split())
         if image.mode == "RGB" and "srgb" in description.lower():
             return None
         if image.mode == "L" and source.profile.xcolor_space.strip() != "GRAY":
@@ -278,26 +281,79 @@ def _open_heic(where: str) -> None:
     plugin.register_heif_opener()
 
 
-@contextmanager
-def _no_pillow_limit() -> Iterator[None]:
-    with _pillow_limit:
-        before = Image.MAX_IMAGE_PIXELS
-        Image.MAX_IMAGE_PIXELS = None
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = before
+class _PillowSettings:
+    """Pillow's settings for as long as any thread decodes: no pixel limit, no truncated files, no warnings.
+
+    They are globals of its modules, so the first thread in sets them and the last one out puts them back; a lock around
+    the decoding would leave one thread to work. Our own limit is checked before. Pillow's warnings are about odd
+    metadata; what matters of it is in our own facts.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.inside = 0
+        self.undo = ExitStack()
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if self.inside == 0:
+                self.undo.enter_context(warnings.catch_warnings())
+                warnings.simplefilter("ignore")
+                self.undo.callback(setattr, Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)
+                self.undo.callback(setattr, ImageFile, "LOAD_TRUNCATED_IMAGES", ImageFile.LOAD_TRUNCATED_IMAGES)
+                Image.MAX_IMAGE_PIXELS = None
+                ImageFile.LOAD_TRUNCATED_IMAGES = False
+            self.inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                self.undo.close()
 
 
-def _decoding_failed(bad: Exception, facts: FileFacts, where: str) -> UnreadableImage:
-    said = (str(bad).splitlines() or [type(bad).__name__])[0]
-    lowered = said.lower()
-    cut_off = any(word in lowered for word in ("truncated", "unexpected end", "premature", "broken data stream", "eof"))
-    if facts.format == "webp" and facts.bytes < 12:
-        cut_off = True
+_pillow_settings = _PillowSettings()
+
+
+def _decoding_failed(bad: Exception, data: bytes, facts: FileFacts, where: str) -> UnreadableImage:
+    # Pillow's own sentence for this names an object by its address, another one in every run.
+    unidentified = isinstance(bad, UnidentifiedImageError)
+    if unidentified and data[:4] == b"MM\0+":
+        return UnreadableImage("a big-endian BigTIFF, which no decoder here reads", reason="unsupported", where=where)
+    said = "its header cannot be read" if unidentified else (str(bad).splitlines() or [type(bad).__name__])[0]
+    cut_off = "truncated" in said.lower() or _is_cut_off(data, facts.format)
     return UnreadableImage(
-        f"a {facts.format.upper()} that could not be decoded: {said}",
+        f"the {facts.format.upper()} could not be decoded: {said}",
         reason="truncated" if cut_off else "corrupt",
         where=where,
         hint="is the download complete?" if cut_off else None,
     )
+
+
+def _is_cut_off(data: bytes, format_: str) -> bool:
+    """Whether the container says that the file was longer once, for decoders whose errors do not say it."""
+    if format_ == "png":
+        at = 8
+        while at + 12 <= len(data):
+            if data[at + 4 : at + 8] == b"IEND":
+                return False
+            at += 12 + int.from_bytes(data[at : at + 4], "big")
+        return True
+    if format_ == "webp":
+        return len(data) < 8 + int.from_bytes(data[4:8], "little")
+    if format_ == "gif":
+        return not data.endswith(b";")
+    if format_ == "bmp":
+        return len(data) < int.from_bytes(data[2:6], "little")
+    if format_ in ("avif", "heic"):
+        at, pictures = 0, False
+        while at + 16 <= len(data):
+            pictures |= data[at + 4 : at + 8] == b"mdat"
+            length = int.from_bytes(data[at : at + 4], "big")
+            if length == 1:
+                length = int.from_bytes(data[at + 8 : at + 16], "big")
+            if length < 8:  # 0: to the end of the file
+                return False
+            at += length
+        return at != len(data) or not pictures
+    return False

@@ -8,7 +8,7 @@ tables coincide for q = 1, 2, 3 only. Tables here are in zigzag order, as they l
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -34,8 +34,8 @@ _CHROMA = (
     (99, 99, 99, 99, 99, 99, 99, 99),
 )
 
-# A table farther than this from every standard one says nothing about quality: both limits must be passed, because
-# two grey levels are much for a table of ones and little for one of hundreds.
+# A table that is farther than both of these from every standard one says nothing about quality. One limit alone would
+# not do: two grey levels are little for a table of hundreds, and a tenth is little for a table of ones.
 MAX_RMSE = 2.0
 MAX_RELATIVE = 0.10
 
@@ -97,9 +97,9 @@ def _exact(chroma: bool) -> dict[tuple[int, ...], int]:
     return found
 
 
-@cache
+@lru_cache(maxsize=4096)
 def estimate(luma: tuple[int, ...], chroma: tuple[int, ...] | None) -> JpegQuality:
-    """Quality of a pair of tables (64 entries each, zigzag); cached, because a dataset has few distinct pairs.
+    """Quality of a pair of tables (64 entries each, zigzag); remembered, because a dataset has few distinct pairs.
 
     >>> estimate(ijg_table(75), ijg_table(75, chroma=True)).value
     75

@@ -9,7 +9,7 @@ HEAD = 4096
 
 
 class Source(Protocol):
-    """Random access to bytes. `head` holds the first ones; `size` is the length of the whole."""
+    """Random access to bytes. `head` holds the first ones, however many; `size` is the length of the whole."""
 
     head: bytes
     size: int
@@ -32,7 +32,7 @@ class FileSource:
     def at(self, offset: int, length: int) -> bytes:
         """Up to `length` bytes from `offset`."""
         end = offset + length
-        if end <= len(self.head):
+        if end <= len(self.head) or self.size <= len(self.head):
             return self.head[offset:end]
         if offset >= self.size:
             return b""
