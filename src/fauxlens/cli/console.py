@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -10,61 +9,105 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from fauxlens.core.errors import FauxlensError
+from fauxlens.core.files import to_json
 from fauxlens.core.progress import Progress, silent
 
 LINE_EVERY_SECONDS = 10.0
 
+# Texts come from file names, and those may hold what moves the cursor, changes colours or turns the writing direction.
+_UNSEEN = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code != 10}
+_UNSEEN |= {code: f"\\u{code:04x}" for code in (0x200E, 0x200F, 0x2028, 0x2029, *range(0x202A, 0x202F))}
+_UNSEEN |= {code: f"\\u{code:04x}" for code in range(0x2066, 0x206A)}
+_UNSEEN_IN_CELL = {**_UNSEEN, 10: "\\n"}
+
+
+class ReaderGone(Exception):
+    """Who read our output has gone (`| head`)."""
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise ReaderGone
+
 
 def out() -> Console:
     """The console for results; plain width when it is not a terminal, so that lines are never folded."""
-    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 10_000)
+    return _Console(highlight=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else 10_000)
 
 
 def err() -> Console:
     """The console for everything that is not the result."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return _Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 
 def say(text: str = "") -> None:
     """One line of the result."""
-    out().print(text, markup=False)
+    out().print(Text(visible(text)))
 
 
 def remark(text: str) -> None:
     """One line beside the result."""
-    err().print(text, markup=False, style="dim")
+    err().print(Text(visible(text), style="dim"))
 
 
 def say_json(value: Any) -> None:
     """The result as JSON on stdout; nothing else may go there."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, sort_keys=True, indent=2) + "\n")
+    is_unicode = (sys.stdout.encoding or "").lower().replace("-", "") in ("utf8", "utf16", "utf32")
+    try:
+        sys.stdout.write(to_json(value, ascii_only=not is_unicode))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise ReaderGone from None
+
+
+def visible(text: str) -> str:
+    """The text with everything that a terminal would obey instead of show spelt out.
+
+    >>> print(visible("photo\\u202egpj.exe \\x1b[31m"))
+    photo\\u202egpj.exe \\x1b[31m
+    """
+    return text.translate(_UNSEEN)
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """A number with its noun.
+
+    >>> counted(1, "file"), counted(2000, "file"), counted(0, "is", "are")
+    ('1 file', '2,000 files', '0 are')
+    """
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def show_table(head: tuple[str, ...], rows: list[tuple[Any, ...]], numbers: tuple[int, ...] = ()) -> None:
     """A plain table: aligned, no frame, the columns of `numbers` to the right."""
     cells = [[_cell(value) for value in row] for row in rows]
-    widths = [max([len(head[k]), *(len(row[k]) for row in cells)]) for k in range(len(head))]
+    # In columns of the terminal, not in letters: an ideograph takes two.
+    widths = [max([cell_len(head[k]), *(cell_len(row[k]) for row in cells)]) for k in range(len(head))]
 
     def line(row: list[str]) -> str:
-        parts = [c.rjust(widths[k]) if k in numbers else c.ljust(widths[k]) for k, c in enumerate(row)]
+        gaps = [" " * (widths[k] - cell_len(cell)) for k, cell in enumerate(row)]
+        parts = [
+            gap + cell if k in numbers else cell + gap for k, (cell, gap) in enumerate(zip(row, gaps, strict=True))
+        ]
         return "  " + "  ".join(parts).rstrip()
 
     console = out()
-    console.print(f"[bold]{escape(line(list(head)))}[/bold]")
+    console.print(Text(line(list(head)), style="bold"))
     for row in cells:
-        console.print(line(row), markup=False)
+        console.print(Text(line(row)))
 
 
 def complain(error: FauxlensError) -> None:
     """An error: what, where, wanted, got; then the next step on its own line."""
     console = err()
-    console.print(f"[bold red]error:[/bold red] {escape(error.message)}")
+    console.print(Text.assemble(("error:", "bold red"), " ", visible(error.message)))
     if error.hint:
-        console.print(f"  next: {escape(error.hint)}")
+        console.print(Text(f"  next: {visible(error.hint)}"))
 
 
 @contextmanager
@@ -85,19 +128,23 @@ def _bar() -> Iterator[Progress]:
     from rich.progress import Progress as RichProgress
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # it may be the name of a file
         BarColumn(),
         MofNCompleteColumn(),
         _rate_column(),
         TimeRemainingColumn(),
     )
     with RichProgress(*columns, console=err(), transient=True) as shown:
-        tasks: dict[str, Any] = {}
+        # One bar, whatever the stages are called: some are named after each of thousands of files.
+        task = shown.add_task("", total=None)
+        before: tuple[int, int | None] = (0, None)
 
         def tell(done: int, total: int | None, what: str) -> None:
-            if what not in tasks:
-                tasks[what] = shown.add_task(what, total=total)
-            shown.update(tasks[what], completed=done, total=total)
+            nonlocal before
+            if total != before[1] or done < before[0]:
+                shown.reset(task, total=total, completed=done)
+            before = (done, total)
+            shown.update(task, completed=done, total=total, description=visible(what))
 
         yield tell
 
@@ -149,4 +196,6 @@ def in_words(seconds: float) -> str:
 def _cell(value: Any) -> str:
     if value is None:
         return "–"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return str(value).translate(_UNSEEN_IN_CELL)

@@ -72,7 +72,7 @@ def command(
             }
         )
     else:
-        console.say(f"{len(made) - failed:,} pictures degraded by {recipe} ({chain}), seed {seed}")
+        console.say(f"{console.counted(len(made) - failed, 'picture')} degraded by {recipe} ({chain}), seed {seed}")
         if bad:
             console.show_table(("reason", "files", "for example"), bad, numbers=(1,))
         console.say(f"wrote {output / 'manifest.parquet'}")

@@ -21,7 +21,9 @@ class How(StrEnum):
 
 
 def command(
-    release: Annotated[Path, typer.Argument(help="BR-Gen's release: the folder that holds RealImage/.")],
+    release: Annotated[
+        Path, typer.Argument(help="BR-Gen's release: the folder that holds RealImage/.", metavar="RELEASE")
+    ],
     source: Annotated[
         list[str],
         typer.Option(

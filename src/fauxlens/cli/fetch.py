@@ -12,7 +12,9 @@ from fauxlens.cli.options import AsJson, Quiet
 
 
 def command(
-    dataset: Annotated[str | None, typer.Argument(help="unbiased-genimage or imaginet-ffhq; --list shows all.")] = None,
+    dataset: Annotated[
+        str | None, typer.Argument(help="unbiased-genimage or imaginet-ffhq; --list shows all.", metavar="DATASET")
+    ] = None,
     destination: Annotated[Path | None, typer.Option(help="Where the files go.", metavar="FOLDER")] = None,
     carry_on: Annotated[
         bool, typer.Option("--continue", help="Go on: keep what is whole (checked), resume what is partial.")
@@ -35,8 +37,10 @@ def command(
     quiet: Quiet = False,
 ) -> int:
     """Download what a dataset's owners publish: whole files only, checked, resumed, with bounded retries."""
+    import sys
+
     from fauxlens.core.errors import BadSetting
-    from fauxlens.manifest.fetch import SOURCES, describe, fetcher
+    from fauxlens.manifest.fetch import SOURCES, describe, source
     from fauxlens.manifest.fetch.dataverse import HARVARD, UNBIASED_GENIMAGE, fetch_dataverse
     from fauxlens.manifest.fetch.ffhq import DRIVE, fetch_ffhq
 
@@ -51,15 +55,25 @@ def command(
         return 0
     if dataset is None:
         raise BadSetting("which dataset?", wanted=", ".join(SOURCES), hint="fauxlens fetch --list")
-    fetcher(dataset)  # says no to names that are not known or not ours to fetch
+    entry = source(dataset)
+    if entry.ask is not None:
+        raise BadSetting("this dataset is not fetched here", where=dataset, hint=entry.ask)
     if destination is None:
         raise BadSetting("where to?", hint=f"fauxlens fetch {dataset} --destination FOLDER")
-    if not quiet and not json:
+    is_record = dataset == "unbiased-genimage"
+    foreign = {"--list-file": list_file, "--first": first} if is_record else {"--only": only, "--dry-run": dry_run}
+    for option, value in foreign.items():
+        if value not in (None, False, []):
+            raise BadSetting(
+                f"{option} has no meaning for this dataset", where=dataset, hint="see fauxlens fetch --help"
+            )
+    must_ask = not accept and not dry_run
+    if must_ask or not (quiet or json):
         console.remark(describe(dataset))
-    if not accept and not dry_run and not typer.confirm("Do you accept these terms?", err=True):
+    if must_ask and not (sys.stdin.isatty() and typer.confirm("Do you accept these terms?", err=True)):
         raise BadSetting("the terms were not accepted", hint="read them at the owner's, then give --accept")
     with console.progress_of(quiet or json) as progress:
-        if dataset == "unbiased-genimage":
+        if is_record:
             report = fetch_dataverse(
                 UNBIASED_GENIMAGE,
                 destination,
@@ -106,7 +120,10 @@ def command(
 
 
 def unpack_command(
-    parts: Annotated[Path, typer.Argument(help="Any piece of a split archive (NAME.z000 ...), its folder, or a zip.")],
+    parts: Annotated[
+        Path,
+        typer.Argument(help="Any piece of a split archive (NAME.z000 ...), its folder, or a zip.", metavar="PARTS"),
+    ],
     destination: Annotated[Path | None, typer.Option(help="Where the members go.", metavar="FOLDER")] = None,
     join: Annotated[
         Path | None, typer.Option(help="Write the pieces as one zip instead of unpacking.", metavar="ZIP")
@@ -127,9 +144,9 @@ def unpack_command(
             if json:
                 console.say_json({"target": str(joined.target), "bytes": joined.bytes, "members": joined.members})
             else:
-                console.say(
-                    f"{joined.target}: {len(joined.parts):,} pieces, {joined.members:,} members, {joined.status}"
-                )
+                parts_, members = len(joined.parts), joined.members
+                said = f"{console.counted(parts_, 'piece')}, {console.counted(members, 'member')}"
+                console.say(f"{joined.target}: {said}, {joined.status}")
             return 0
         assert destination is not None
         whole = parts.is_file() and parts.suffix.lower() == ".zip"

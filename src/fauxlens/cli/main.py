@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+import traceback
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from fauxlens.cli import console, degrade, doctor, extract, fetch, prune, scan, select, split, status, verify
 from fauxlens.core.errors import (
@@ -24,9 +26,24 @@ from fauxlens.core.errors import (
 from fauxlens.core.version import __version__
 
 _WRONG_USE = (BadSetting, UnknownName, UnknownLayout, BadManifest, MissingExtra)
+_GO_ON = "give the same command again; what a long run has finished is kept"
+
+
+class _Verbs(TyperGroup):
+    """The group of verbs; what typer would make of ctrl-C and of a closed pipe differs from version to version."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted", hint=_GO_ON) from None
+        except BrokenPipeError:
+            raise console.ReaderGone from None
+
 
 app = typer.Typer(
     name="fauxlens",
+    cls=_Verbs,
     help="Was this picture made or edited by a machine, and where? And can the benchmark that says so be believed?",
     no_args_is_help=True,
     add_completion=False,
@@ -51,42 +68,73 @@ app.command("doctor")(doctor.command)
 @app.callback(invoke_without_command=True)
 def _root(
     version: Annotated[bool, typer.Option("--version", help="Say the version and stop.", is_eager=True)] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error; anywhere on the line.")
+    ] = False,
 ) -> None:
     if version:
         console.say(f"fauxlens {__version__}")
         raise typer.Exit
-    if debug:
-        os.environ["FAUXLENS_DEBUG"] = "1"
 
 
 def run() -> None:
     """The entry point of the command."""
+    # A letter that the terminal's encoding lacks is spelt out; it is no reason to lose a result.
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(main())
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command line; returns the exit code."""
+    given, debug = _without_debug(sys.argv[1:] if arguments is None else arguments)
     try:
-        returned = app(args=arguments, standalone_mode=False)
+        returned = app(args=given, prog_name="fauxlens", standalone_mode=False)
+        _flush()
         return returned if isinstance(returned, int) else 0
-    except FauxlensError as error:
-        if os.environ.get("FAUXLENS_DEBUG"):
-            raise
-        console.complain(error)
-        if isinstance(error, Interrupted):
-            return 130
-        return 2 if isinstance(error, _WRONG_USE) else 1
-    except KeyboardInterrupt:
-        console.remark("interrupted")
-        return 130
-    except BrokenPipeError:
-        # The reader of our output has gone (`| head`); that is not our error.
+    except console.ReaderGone:
+        # That is not our error. What is still to be written goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except typer.Abort:  # ctrl-C at a question
+        console.complain(Interrupted("interrupted", hint=_GO_ON))
+        return 130
     except Exception as error:
         show = getattr(error, "show", None)
-        if show is None:
-            raise
-        show()  # typer's own: a wrong option, a missing argument
-        return int(getattr(error, "exit_code", 2))
+        if show is not None:  # typer's own: a wrong option, a missing argument
+            show()
+            return int(getattr(error, "exit_code", 2))
+        if debug:
+            traceback.print_exc()
+        told = _told(error)
+        console.complain(told)
+        if isinstance(told, Interrupted):
+            return 130
+        return 2 if isinstance(told, _WRONG_USE) else 1
+
+
+def _without_debug(arguments: list[str]) -> tuple[list[str], bool]:
+    """The line without `--debug`, which is understood before and after the verb, and whether it was there."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    options = [one for one in arguments[:end] if one != "--debug"]
+    return options + arguments[end:], len(options) < end or bool(os.environ.get("FAUXLENS_DEBUG"))
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise console.ReaderGone from None
+
+
+def _told(error: Exception) -> FauxlensError:
+    """Any error as one of ours: what, where, next step."""
+    if isinstance(error, FauxlensError):
+        return error
+    if isinstance(error, OSError) and error.strerror:
+        place = error.filename2 or error.filename
+        return FauxlensError(error.strerror.lower(), where=place)
+    return FauxlensError(
+        f"a fault of fauxlens itself: {type(error).__name__}: {error}",
+        hint="give the same command with --debug, and report what it prints",
+    )

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+class Fault(StrEnum):
+    """A fault of a file that can be accepted (`manifest.scan.ACCEPTABLE`)."""
+
+    wrong_suffix = "wrong-suffix"
+    corrupt_exif = "corrupt-exif"
+
 
 ManifestPath = Annotated[
     Path, typer.Argument(help="A manifest (.parquet) that `fauxlens scan` wrote.", metavar="M.PARQUET")
@@ -19,7 +28,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="The result as JSON on stdo
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no remarks.")]
 MaxPixels = Annotated[int, typer.Option("--max-pixels", help="Larger pictures are refused before decoding.", min=1)]
 Accept = Annotated[
-    list[str] | None,
+    list[Fault] | None,
     typer.Option(
         "--accept", help="A fault that is no reason for quarantine: wrong-suffix, corrupt-exif.", metavar="FAULT"
     ),

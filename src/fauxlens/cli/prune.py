@@ -12,7 +12,9 @@ from fauxlens.cli.options import AsJson, Quiet
 
 
 def command(
-    root: Annotated[Path, typer.Argument(help="ImagiNet's root: the folder that ./ stands for in its annotations.")],
+    root: Annotated[
+        Path, typer.Argument(help="ImagiNet's root: the folder that ./ stands for in its annotations.", metavar="ROOT")
+    ],
     annotations: Annotated[
         list[Path],
         typer.Option("--annotations", "-a", help="An annotation file; give train and test both; repeatable."),
@@ -46,14 +48,16 @@ def command(
             }
         )
         return 1 if report.failed else 0
-    console.say(f"{plan.present:,} of {plan.needed:,} annotated files are here")
+    console.say(f"{plan.present:,} of {console.counted(plan.needed, 'annotated file')} here")
     if plan.missing:
         console.show_table(("missing in", "files"), [(f, len(p)) for f, p in plan.missing.items()], numbers=(1,))
     if report.dry_run:
-        console.say(f"{len(plan.surplus):,} files ({plan.surplus_bytes:,} bytes) are not needed; nothing was deleted")
-        console.say(f"they are listed in {report.list_path}; --apply deletes them")
+        surplus = console.counted(len(plan.surplus), "file")
+        console.say(f"not needed: {surplus} ({plan.surplus_bytes:,} bytes); nothing was deleted")
+        console.say(f"listed in {report.list_path}; --apply deletes")
     else:
-        console.say(f"deleted {len(report.removed):,} files ({report.bytes:,} bytes), listed in {report.list_path}")
+        removed = console.counted(len(report.removed), "file")
+        console.say(f"deleted {removed} ({report.bytes:,} bytes), listed in {report.list_path}")
         for path, reason in report.failed[:20]:
             console.say(f"  stays: {path}: {reason}")
     return 1 if report.failed else 0

@@ -12,7 +12,7 @@ from fauxlens.cli.options import DEFAULT_MAX_PIXELS, Accept, AsJson, MaxPixels, 
 
 
 def command(
-    root: Annotated[Path, typer.Argument(help="The folder that holds the dataset.")],
+    root: Annotated[Path, typer.Argument(help="The folder that holds the dataset.", metavar="ROOT")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the manifest goes (.parquet, .csv or .jsonl).")],
     layout: Annotated[
         str,
@@ -39,7 +39,7 @@ def command(
             layout,
             name=name,
             hash_files=hash_files,
-            accept=accept or (),
+            accept=[fault.value for fault in accept or ()],
             quarantine=quarantine,
             limits=Limits(max_pixels=max_pixels),
             workers=workers,
@@ -69,17 +69,19 @@ def command(
             }
         )
         return 0
-    console.say(f"{len(manifest):,} files, layout {found.layout} ({found.why})")
+    console.say(f"{console.counted(len(manifest), 'file')}, layout {found.layout} ({found.why})")
     rows = [(key[0], key[1], key[2], count) for key, count in classes.items()]
     console.show_table(("label", "split", "generator", "files"), rows, numbers=(3,))
     for line in found.remarks:
         console.say(f"note: {line}")
     if quarantined:
         bad = sum(count for _, count, _ in quarantined)
-        console.say(f"{bad:,} files are quarantined (kept in the manifest, passed over by readers):")
+        said = console.counted(bad, "file is", "files are")
+        console.say(f"{said} quarantined (kept in the manifest, passed over by readers):")
         console.show_table(("reason", "files", "for example"), quarantined, numbers=(1,))
     if found.left_out:
-        console.say(f"{len(found.left_out):,} files were left out (all in {left_out.name}):")
+        said = console.counted(len(found.left_out), "file was", "files were")
+        console.say(f"{said} left out ({'all ' if len(found.left_out) > 1 else ''}in {left_out.name}):")
         shown = [(reason, count, example) for reason, count, example in found.left_out_reasons()[:12]]
         console.show_table(("reason", "files", "for example"), shown, numbers=(1,))
     console.say(f"wrote {output}")

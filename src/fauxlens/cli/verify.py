@@ -40,7 +40,7 @@ def command(
             read_manifest(manifest, root=root),
             folder,
             workers=workers,
-            accept=accept or (),
+            accept=[fault.value for fault in accept or ()],
             limits=Limits(max_pixels=max_pixels),
             near_bits=near_bits,
             fresh=fresh,
@@ -55,12 +55,12 @@ def command(
     console.say(report.verdict)
     if found.quarantined:
         console.show_table(("reason", "files", "for example"), found.manifest.quarantined(), numbers=(1,))
-    for counted in found.counts:
-        if counted.found != counted.published:
-            where = ", ".join(f"{name} {value}" for name, value in counted.where.items()) or "all"
-            console.say(f"count: {where}: {counted.found:,} of {counted.published:,} published")
-    console.say(
-        f"{len(found.exact):,} groups of equal files, {len(found.near):,} near pairs, {len(found.leaks):,} leaks"
-    )
+    for count in found.counts:
+        if count.found != count.published:
+            where = ", ".join(f"{name} {value}" for name, value in count.where.items()) or "all"
+            console.say(f"count: {where}: {count.found:,} of {count.published:,} published")
+    counted = console.counted
+    equal = counted(len(found.exact), "group of equal files", "groups of equal files")
+    console.say(f"{equal}, {counted(len(found.near), 'near pair')}, {counted(len(found.leaks), 'leak')}")
     console.say(f"wrote {folder / 'manifest.parquet'}, quarantine.csv, duplicates.csv, leaks.csv and {page.name}")
     return code

@@ -16,6 +16,7 @@ from pathlib import Path
 from fauxlens.core.version import __version__
 
 _LOW_DISK = 2 * 1024**3
+_PILLOW_AGAIN = "install Pillow from its own wheel: pip install --force-reinstall pillow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,8 @@ def examine() -> list[Check]:
 def _machine() -> Iterator[Check]:
     version = platform.python_version()
     yield Check("fauxlens", True, __version__)
-    yield Check("Python 3.11 or newer", sys.version_info >= (3, 11), version, "install a newer Python")
+    recent = sys.version_info >= (3, 11)
+    yield Check("Python 3.11 or newer", recent, version, None if recent else "install a newer Python")
     yield Check("processors", True, str(os.cpu_count() or "unknown"), needed=False)
     folder = Path(tempfile.gettempdir())
     free = shutil.disk_usage(folder).free
@@ -81,8 +83,11 @@ def _library(purpose: str, module: str, distribution: str, extra: str | None) ->
 def _codecs() -> Iterator[Check]:
     if importlib.util.find_spec("PIL") is None:
         return
-    from PIL import features
-
+    try:
+        from PIL import features
+    except ImportError as broken:  # there, but not for this machine or this Python
+        yield Check("Pillow can be imported", False, str(broken), _PILLOW_AGAIN)
+        return
     check: Callable[[str], bool | None] = features.check
     for what, name in (
         ("WebP", "webp"),
@@ -91,7 +96,7 @@ def _codecs() -> Iterator[Check]:
         ("TIFF codecs", "libtiff"),
     ):
         works = bool(check(name))
-        step = None if works else "install Pillow from its own wheel: pip install --force-reinstall pillow"
+        step = None if works else _PILLOW_AGAIN
         yield Check(f"Pillow reads {what}", works, str(features.version(name) or "no"), step, needed=False)
 
 

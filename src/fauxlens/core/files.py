@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,10 @@ def atomic_path(target: Path) -> Iterator[Path]:
     # An own name and exclusive creation, rather than mkstemp, so that the file gets the rights any new file of this
     # user has; two writers of the same target never share a temporary file.
     temporary = target.parent / f".{target.name[:40]}.{os.getpid()}-{secrets.token_hex(4)}.part"
-    temporary.touch(exist_ok=False)
+    try:
+        temporary.touch(exist_ok=False)
+    except OSError as fault:  # tell of the name that the caller knows
+        raise OSError(fault.errno, fault.strerror, os.fspath(target)) from None
     try:
         yield temporary
         with temporary.open("rb+") as written:
@@ -45,8 +49,23 @@ def write_text(target: Path, text: str) -> None:
 
 
 def write_json(target: Path, value: Any) -> None:
-    """Write `value` as indented JSON with sorted keys, whole or not at all."""
-    write_text(target, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    """Write `value` as `to_json` makes it, whole or not at all."""
+    write_text(target, to_json(value))
+
+
+def to_json(value: Any, *, ascii_only: bool = False) -> str:
+    """`value` as indented JSON with sorted keys and a line end; numbers that JSON has no word for are null.
+
+    >>> print(to_json({"rate": float("nan"), "done": (1, 2.5)}), end="")
+    {
+      "done": [
+        1,
+        2.5
+      ],
+      "rate": null
+    }
+    """
+    return json.dumps(_finite(value), indent=2, sort_keys=True, ensure_ascii=ascii_only, allow_nan=False) + "\n"
 
 
 def sync_folder(folder: Path) -> None:
@@ -66,3 +85,11 @@ def sha256_of(path: Path) -> str:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value

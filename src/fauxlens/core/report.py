@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from typing import Any, Literal
+
+from fauxlens.core.errors import BadShape
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,21 @@ class Table:
     rows: tuple[tuple[Any, ...], ...]
     note: str | None = None
 
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise BadShape(
+                    "a row of another length than its head",
+                    where=f"table {self.name}",
+                    wanted=f"{len(self.columns)} cells",
+                    got=row,
+                )
+
+    def is_numeric(self, index: int) -> bool:
+        """Whether a column is set as numbers: every known cell in it is one, and there is one."""
+        known = [row[index] for row in self.rows if row[index] is not None]
+        return bool(known) and all(isinstance(value, Real) and not isinstance(value, bool) for value in known)
+
     def text_of(self, row: Sequence[Any], index: int) -> str:
         """One cell as it is shown."""
         value, column = row[index], self.columns[index]
@@ -40,9 +58,9 @@ class Table:
             return "–"
         if isinstance(value, bool):
             return "yes" if value else "no"
-        if column.format is not None and isinstance(value, int | float):
-            return format(value, column.format)
-        return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else str(value)
+        if not isinstance(value, Real):  # numpy's numbers are Real, too
+            return str(value)
+        return format(value, column.format or ("," if isinstance(value, Integral) else ".4g"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,11 +69,14 @@ def settings_from(kind: type[T], given: Mapping[str, Any], *, where: str = "sett
 
 
 def settings_to(settings: Any) -> dict[str, Any]:
-    """Make plain data (JSON-ready, None left out) of a settings dataclass; `settings_from` undoes it."""
+    """Make plain data (JSON-ready) of a settings dataclass; `settings_from` undoes it.
+
+    None is left out where it is the default, as TOML has no word for it.
+    """
     return {
         field.name: _plain(value)
         for field in dataclasses.fields(settings)
-        if field.init and (value := getattr(settings, field.name)) is not None
+        if field.init and ((value := getattr(settings, field.name)) is not None or field.default is not None)
     }
 
 
@@ -99,6 +102,8 @@ def _read_extended(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
             given = tomllib.load(stream)
     except FileNotFoundError:
         raise BadSetting("no such file", where=path) from None
+    except OSError as fault:
+        raise BadSetting("cannot be read", where=path, wanted="a TOML file", got=fault.strerror) from fault
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as bad:
         raise BadSetting(f"not valid TOML: {bad}", where=path) from bad
     base = given.pop("extends", None)
@@ -167,7 +172,12 @@ def _fit_class(hint: type, value: Any, where: str) -> tuple[Any] | None:
             return (value,)
         return (settings_from(hint, value, where=where),) if isinstance(value, Mapping) else None
     if hint is float:
-        return (float(value),) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return None
+        try:
+            return (float(value),)
+        except OverflowError:  # TOML's whole numbers have no end here
+            return None
     if hint is int:
         return (value,) if isinstance(value, int) and not isinstance(value, bool) else None
     if hint is Path:

@@ -55,7 +55,7 @@ def to_html(report: Report) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         # Nothing may be fetched, whatever a file name or a note in the report contains.
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
-        "style-src 'unsafe-inline'\">\n"
+        "style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'\">\n"
         f"<title>{escape(report.title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
         f'<dl aria-label="How this was made">{facts}</dl>\n'
         f'<main>\n<h1>{escape(report.title)}</h1>\n<p class="verdict">{escape(report.verdict)}</p>\n{body}</main>\n'
@@ -80,15 +80,7 @@ def _figure(figure: Figure) -> str:
 
 
 def _table(table: Table) -> str:
-    # A column is set as numbers when every known cell in it is one.
-    numeric = [
-        all(
-            isinstance(row[k], int | float) and not isinstance(row[k], bool) for row in table.rows if row[k] is not None
-        )
-        and any(row[k] is not None for row in table.rows)
-        for k in range(len(table.columns))
-    ]
-    kind = [' class="number"' if number else "" for number in numeric]
+    kind = [' class="number"' if table.is_numeric(k) else "" for k in range(len(table.columns))]
     head = "".join(f'<th scope="col"{kind[k]}>{escape(c.title)}</th>' for k, c in enumerate(table.columns))
     rows = "".join(
         "<tr>" + "".join(f"<td{kind[k]}>{escape(table.text_of(row, k))}</td>" for k in range(len(row))) + "</tr>\n"
