@@ -7,6 +7,7 @@ root is the class folder, and every other class word in the path must agree with
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -35,6 +36,7 @@ from fauxlens.manifest.layouts.layout import (
 )
 from fauxlens.manifest.layouts.named_paths import Locator, folder_of
 
+_MASK_LIKE = re.compile(r"(?:mask|[_-]gt)\.[^./]*$", re.IGNORECASE)
 NO_CLASS = "no class in its path: name a folder real or fake, or give a manifest.csv"
 
 
@@ -214,21 +216,23 @@ def _read_names(tree: Tree) -> Reading:
     entries: list[Entry] = []
     left_out: list[LeftOut] = []
     masks: list[str] = []
-    counts: Counter[str] = Counter()
-    classes: Counter[tuple[str, str]] = Counter()
-    stems = frozenset(folder_of(path) + stem_of(path) for path in tree.pictures)
+    per_folder: Counter[str] = Counter()
+    stems: frozenset[str] | None = None
     for path in tree.pictures:
-        place = _place(path, cache)
-        if place.mask_folder is not None or _is_mask_name(path, place, stems):
+        folder = path[: path.rfind("/") + 1]
+        place = cache.get(folder) or _place(path, cache)
+        # Few names end like a mask's; the set of all stems is made only when one does.
+        is_mask = place.mask_folder is not None
+        if not is_mask and _MASK_LIKE.search(path) is not None:
+            stems = stems or frozenset(folder_of(name) + stem_of(name) for name in tree.pictures)
+            is_mask = _is_mask_name(path, place, stems)
+        if is_mask:
             masks.append(path)
         elif place.known is None:
             left_out.append(LeftOut(path, place.problem or NO_CLASS))
         else:
+            per_folder[folder] += 1
             named = place.below or place.above
-            if named is not None:
-                counts["below" if place.below else "above"] += 1
-            counts["splits differ"] += place.splits_differ
-            classes[place.class_folder or "", place.known.label] += 1
             real = place.known.label == "real"
             entries.append(
                 Entry(
@@ -240,6 +244,15 @@ def _read_names(tree: Tree) -> Reading:
                     split=place.split,
                 )
             )
+    counts: Counter[str] = Counter()
+    classes: Counter[tuple[str, str]] = Counter()
+    for folder, count in per_folder.items():
+        place = cache[folder]
+        if place.known is not None:
+            classes[place.class_folder or "", place.known.label] += count
+        if place.below or place.above:
+            counts["below" if place.below else "above"] += count
+        counts["splits differ"] += count * place.splits_differ
     remarks = [f"folder '{word}' read as {label} ({count:,})" for (word, label), count in sorted(classes.items())]
     if counts["below"]:
         remarks.append("the folder under the class folder read as generator (of fakes) or source (of reals)")
