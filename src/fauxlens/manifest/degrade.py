@@ -88,7 +88,7 @@ def build_degrade(settings: Mapping[str, Any]) -> Callable[[Item, int], dict[str
         seed = seed_for("degrade", image_id=item.key, method=str(settings["seed"]))
         picture = decode(read_file(root / path, limits=limits), limits=limits, where=path)
         data, suffix, records = chain.encode(picture.pixels, seed)
-        target = _renamed(path, suffix)
+        target = _renamed(item.payload.get("target", path), suffix)
         write_bytes(folder / "images" / target, data)
         found = {"path": f"images/{target}", "sha256": hashlib.sha256(data).hexdigest(), "records": records}
         if mask_path is not None:
@@ -103,8 +103,12 @@ def build_degrade(settings: Mapping[str, Any]) -> Callable[[Item, int], dict[str
 
 
 def _items(manifest: Manifest) -> Iterator[Item]:
+    paths = set(manifest.column("path").to_pylist())
     for sample in manifest:
         payload = {"path": sample.path}
+        if any(sample.path + suffix in paths for suffix in (".jpg", ".png", ".webp")):
+            # `a.png` may become `a.png.jpg`; where that name is taken already, the id tells them apart.
+            payload["target"] = f"{sample.path}.{sample.id}"
         if sample.mask_path is not None:
             payload["mask_path"] = sample.mask_path
         yield Item(sample.id, payload)
