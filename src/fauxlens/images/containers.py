@@ -122,7 +122,7 @@ def read_webp_header(source: Source) -> Header:
             lossless = name == b"VP8L"
             inner = _vp8l_size(start) if lossless else _vp8_size(start)
             if inner is None:
-                cut_off = at + len(start) >= source.size
+                cut_off = promised > source.size
                 raise BadHeader("a WebP picture chunk without its signature", cut_off=cut_off)
             if lossless and len(start) >= 13 and start[12] & 0x10:
                 alpha = True
