@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 import struct
 import sys
@@ -163,7 +164,7 @@ def test_avif_with_unreadable_exif_is_still_a_picture(orientation: int) -> None:
     data = saved("AVIF", PIXELS, exif=block.tobytes())
     at = data.index(b"II*\0" if b"II*\0" in data else b"MM\0*")
     broken = data[:at] + b"garbage!" + data[at + 8 :]
-    with pytest.raises(SyntaxError):
+    with pytest.raises((SyntaxError, ValueError)):  # Pillow's answer, by version of libavif
         Image.open(io.BytesIO(broken), formats=["AVIF"])
     assert decode(broken).facts == decode(data).facts
     assert np.array_equal(decode(broken).pixels, decode(data).pixels)
@@ -425,8 +426,8 @@ def test_a_bomb_takes_no_memory_of_the_process() -> None:
 
 def test_a_size_that_is_not_there_is_no_picture() -> None:
     small = claims(3000, 2000)
-    # Not to be told from outside: a JPEG whose data end early but with an EOI is filled up by libjpeg, the frame of a GIF
-    # may be smaller than its screen, and libavif scales to the size that the container states.
+    # Not to be told from outside: libjpeg fills up a JPEG whose data end early but with an EOI, the frame of a GIF may
+    # be smaller than its screen, and libavif scales to the size that the container states.
     for name in ("jpeg", "gif", "avif"):
         assert decode(small.pop(name)).pixels.shape == (2000, 3000, 3)
     for name, data in small.items():
@@ -564,12 +565,10 @@ def test_damage_is_not_called_a_truncation() -> None:
 
 def test_the_message_is_the_same_in_every_run() -> None:
     # Pillow's own sentence for this names an object by its address.
-    data = bytearray(saved("AVIF", PIXELS))
-    at = data.index(b"av1C")
-    data[at : at + 4] = b"xxxx"
+    data = saved("AVIF", PIXELS)
     with pytest.raises(UnreadableImage, match="the AVIF could not be decoded: its header cannot be read") as caught:
-        decode(bytes(data))
-    assert caught.value.reason == "corrupt"
+        decode(data[: data.index(b"mdat") + 6])
+    assert caught.value.reason == "truncated"
 
 
 @st.composite

@@ -210,7 +210,7 @@ def read_tiff_header(source: Source) -> Header:
     count = int.from_bytes(start, order)
     # The entries, and behind them where the next directory is.
     size = step * count + (8 if big else 4)
-    if len(start) == entry and not 0 < count <= 0xFFFF:
+    if len(start) == entry and (not count or size > _MAX_BLOCK):
         raise BadHeader(f"a TIFF directory of {count} entries")
     block = source.at(at + entry, size) if len(start) == entry else b""
     if len(block) < size:

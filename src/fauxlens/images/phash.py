@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 _SIDE, _KEPT = 32, 8
-# Below this standard deviation of the grey levels there is nothing to hash: all flat pictures would be "near duplicates".
+# Below this standard deviation of the grey levels nothing is there to hash: flat pictures would all be near duplicates.
 _MIN_SPREAD = 2
 
 
