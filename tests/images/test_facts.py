@@ -632,7 +632,7 @@ def test_endless_files_end(data: bytes) -> None:
     except UnreadableImage as bad:
         assert bad.reason in ("corrupt", "truncated")  # noqa: PT017
     assert source.calls < 70_000
-    assert source.largest <= 2 << 20
+    assert source.largest <= 1 << 20
 
 
 def test_a_source_that_shrinks_is_only_unreadable() -> None:

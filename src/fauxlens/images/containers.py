@@ -122,7 +122,7 @@ def read_webp_header(source: Source) -> Header:
             lossless = name == b"VP8L"
             inner = _vp8l_size(start) if lossless else _vp8_size(start)
             if inner is None:
-                cut_off = at + len(start) >= source.size
+                cut_off = promised > source.size
                 raise BadHeader("a WebP picture chunk without its signature", cut_off=cut_off)
             if lossless and len(start) >= 13 and start[12] & 0x10:
                 alpha = True
@@ -210,7 +210,7 @@ def read_tiff_header(source: Source) -> Header:
     count = int.from_bytes(start, order)
     # The entries, and behind them where the next directory is.
     size = step * count + (8 if big else 4)
-    if len(start) == entry and not 0 < count <= 0xFFFF:
+    if len(start) == entry and (not count or size > _MAX_BLOCK):
         raise BadHeader(f"a TIFF directory of {count} entries")
     block = source.at(at + entry, size) if len(start) == entry else b""
     if len(block) < size:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 _SIDE, _KEPT = 32, 8
-# Below this spread of grey levels there is nothing to hash: all flat pictures would be "near duplicates".
-_MIN_SPREAD = 2.0
+# Below this standard deviation of the grey levels nothing is there to hash: flat pictures would all be near duplicates.
+_MIN_SPREAD = 2
 
 
 def phash(pixels: NDArray[np.uint8]) -> int | None:
@@ -24,13 +24,13 @@ def phash(pixels: NDArray[np.uint8]) -> int | None:
         Image.fromarray(pixels).resize((_SIDE, _SIDE), Image.Resampling.BOX, reducing_gap=None), dtype=np.int64
     )
     grey = (thumbnail[..., 0] * 299 + thumbnail[..., 1] * 587 + thumbnail[..., 2] * 114 + 500) // 1000
-    if float(grey.std()) < _MIN_SPREAD:
+    count, total = grey.size, int(grey.sum())
+    if count * int((grey * grey).sum()) - total * total < (_MIN_SPREAD * count) ** 2:
         return None
     basis = _basis()
     spectrum = (basis @ grey @ basis.T).reshape(-1)
     # The first value is the mean brightness; it is left out of the median and its bit says nothing.
-    median_times_two = int(np.sort(spectrum[1:])[31]) * 2
-    bits = spectrum * 2 > median_times_two
+    bits = spectrum > np.sort(spectrum[1:])[31]
     return int(np.packbits(bits).view(">u8")[0])
 
 

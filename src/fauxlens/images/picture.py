@@ -150,6 +150,8 @@ def decode(
 
 def _decode(data: bytes, facts: FileFacts, limits: Limits, colour: str, where: str) -> Picture:
     notes: list[str] = []
+    if facts.format == "avif" and "exif" in facts.metadata:
+        data = _without_exif_item(data)
     with Image.open(io.BytesIO(data), formats=[_PILLOW_NAMES[facts.format]]) as image:
         # The decoder must see the picture that was let through, not a larger one hidden behind our header reader.
         limits.check_pixels(image.width, image.height, where)
@@ -179,6 +181,17 @@ def _decode(data: bytes, facts: FileFacts, limits: Limits, colour: str, where: s
             wanted=f"{facts.width} x {facts.height}", got=f"{pixels.shape[1]} x {pixels.shape[0]}",
         )  # fmt: skip
     return Picture(pixels, facts, tuple(notes))
+
+
+def _without_exif_item(avif: bytes) -> bytes:
+    """An AVIF in whose list of items the EXIF block goes by another name.
+
+    Pillow reads the block while it opens the file and gives the picture up if it cannot; the rotation that holds stands
+    elsewhere in the file, and nothing else of EXIF is wanted here.
+    """
+    at = avif.find(b"iinf")
+    end = at + int.from_bytes(avif[max(at - 4, 0) : max(at, 0)], "big")
+    return avif[:at] + avif[at:end].replace(b"Exif", b"skip") + avif[end:] if at > 0 else avif
 
 
 def _to_8_bit(image: Image.Image, facts: FileFacts, where: str, notes: list[str]) -> Image.Image:
