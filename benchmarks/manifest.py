@@ -91,14 +91,21 @@ def csv_way(path: Path) -> dict[str, object]:
 
 def child(way: str, path: Path) -> None:
     """Run one way and print its seconds and this process's peak."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_bytes()
     started = time.perf_counter()
     found = {"parquet": parquet_way, "csv": csv_way}[way](path)
     seconds = time.perf_counter() - started
+    print(json.dumps({**found, "seconds": seconds, "peak_bytes": peak_bytes(), "start_bytes": before}))
+
+
+def peak_bytes() -> int:
+    """The most memory this process has held. Linux's ru_maxrss is inherited from the parent; /proc's figure is not."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Kilobytes on Linux, bytes on macOS.
-    unit = 1 if sys.platform == "darwin" else 1024
-    print(json.dumps({**found, "seconds": seconds, "peak_bytes": peak * unit, "start_bytes": before * unit}))
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def main() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import re
 from collections.abc import Callable
 from typing import Any
@@ -17,13 +16,11 @@ from fauxlens.core.seeds import seed_for
 from fauxlens.manifest.manifest import Manifest
 
 _CONDITION = re.compile(r"^\s*([A-Za-z_][A-Za-z0-9_]*)\s*(==|!=|<=|>=|=|<|>)\s*(.*?)\s*$", re.DOTALL)
-_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
-    "==": operator.eq,
-    "!=": operator.ne,
-    "<=": operator.le,
-    ">=": operator.ge,
-    "<": operator.lt,
-    ">": operator.gt,
+_COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
+    "<=": pc.less_equal,
+    ">=": pc.greater_equal,
+    "<": pc.less,
+    ">": pc.greater,
 }
 _YES_NO = {"true": True, "yes": True, "false": False, "no": False}
 
@@ -33,13 +30,11 @@ def select(manifest: Manifest, *conditions: str) -> Manifest:
 
     Several values after `=` are alternatives, after `!=` exclusions; null matches only `=null`.
     """
-    for condition in conditions:
-        manifest = manifest.where(condition.strip(), parse_condition(manifest, condition))
-    return manifest
+    return manifest.where_all([(condition.strip(), matches(manifest, condition)) for condition in conditions])
 
 
-def parse_condition(manifest: Manifest, condition: str) -> pc.Expression:
-    """One condition as an Arrow expression over the manifest's columns."""
+def matches(manifest: Manifest, condition: str) -> pa.ChunkedArray:
+    """One bool a row: whether it meets the condition; null where the column is null."""
     match = _CONDITION.match(condition)
     if match is None:
         raise BadSetting(
@@ -53,18 +48,18 @@ def parse_condition(manifest: Manifest, condition: str) -> pc.Expression:
         hint = f"{nearest(name, there_are)}There are: {', '.join(there_are)}"
         raise BadSetting(f"no column called '{name}'", where=condition, hint=hint)
     sign = "==" if sign == "=" else sign
-    column = pc.field(name)
-    kind = manifest.table.schema.field(name).type
+    column = manifest.column(name)
+    kind = column.type
     if sign in ("==", "!=") and given.lower() == "null":
-        return column.is_null() if sign == "==" else ~column.is_null()
+        return pc.is_null(column) if sign == "==" else pc.is_valid(column)
     if sign in ("==", "!="):
-        values = [_value(kind, part.strip(), condition) for part in given.split(",")]
-        plain = pa.string() if pa.types.is_dictionary(kind) else kind
-        chosen = (column.cast(plain) if pa.types.is_dictionary(kind) else column).isin(pa.array(values, type=plain))
-        return chosen if sign == "==" else ~chosen & ~column.is_null()
-    if pa.types.is_dictionary(kind) or pa.types.is_string(kind) or pa.types.is_boolean(kind):
+        values = pa.array([_value(kind, part.strip(), condition) for part in given.split(",")], type=kind)
+        chosen = pc.is_in(column, values)
+        # Null matches neither a value nor its opposite.
+        return chosen if sign == "==" else pc.and_(pc.invert(chosen), pc.is_valid(column))
+    if pa.types.is_string(kind) or pa.types.is_boolean(kind):
         raise BadSetting("only numbers are larger or smaller", where=condition, got=f"{name} is {_in_words(kind)}")
-    return _OPERATORS[sign](column, pa.scalar(_value(kind, given, condition), type=kind))
+    return _COMPARISONS[sign](column, pa.scalar(_value(kind, given, condition), type=kind))
 
 
 def one_to_one(manifest: Manifest, how: str = "fixed", *, seed: int = 0, epoch: int = 0) -> Manifest:
