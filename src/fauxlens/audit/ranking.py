@@ -1,0 +1,199 @@
+"""How well a score ranks fakes above reals: AUC, its interval over groups, and a permutation test. NumPy alone.
+
+Rows of one group (one photo and what was made of it) are no independent samples, so groups, not rows, are drawn again
+for intervals and have their labels exchanged for tests.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+Integers: TypeAlias = npt.NDArray[np.int64]
+Flags: TypeAlias = npt.NDArray[np.bool_]
+
+# How many label vectors are held at once in the permutation test: memory against the speed of one matrix product.
+_BLOCK = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def half_width(self) -> float:
+        """Half the length of the interval."""
+        return (self.high - self.low) / 2
+
+    def contains(self, number: float) -> bool:
+        """Whether `number` lies in the interval."""
+        return self.low <= number <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+
+def auc(fake: Flags, score: Floats) -> float:
+    """The chance that a random fake scores above a random real, ties counted half; nan with one class only.
+
+    >>> auc(np.array([True, True, False, False]), np.array([0.9, 0.2, 0.2, 0.1]))
+    0.875
+    """
+    count_fake = int(fake.sum())
+    count_real = len(fake) - count_fake
+    if not count_fake or not count_real:
+        return float("nan")
+    total = float(middle_ranks(score)[fake].sum())
+    return (total - count_fake * (count_fake + 1) / 2) / (count_fake * count_real)
+
+
+def middle_ranks(score: Floats) -> Floats:
+    """Ranks from 1, equal scores sharing the mean of theirs.
+
+    >>> middle_ranks(np.array([5.0, 1.0, 5.0])).tolist()
+    [2.5, 1.0, 2.5]
+    """
+    _, place, counts = np.unique(score, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return np.asarray((last - (counts - 1) / 2)[place], dtype=np.float64)
+
+
+def bootstrap_aucs(
+    fake: Flags,
+    score: Floats,
+    group: Integers,
+    *,
+    resamples: int,
+    rng: np.random.Generator,
+    part: Integers | None = None,
+    parts: int = 1,
+) -> Floats:
+    """AUCs of `resamples` draws of whole groups, (resamples, 1 + parts).
+
+    Column 0 is all fakes against all reals; the others are the fakes of one part (`part`: a number a row, read for
+    fakes only) against all reals; nan where a draw has no such fake.
+    """
+    _, place = np.unique(score, return_inverse=True)
+    bins = int(place.max()) + 1
+    count = int(group.max()) + 1
+    fake_place, real_place = place[fake], place[~fake]
+    fake_group, real_group = group[fake], group[~fake]
+    fake_part = np.zeros(len(fake_place), dtype=np.int64) if part is None else part[fake]
+    drawn = np.empty((resamples, 1 + parts))
+    for index in range(resamples):
+        times = np.bincount(rng.integers(0, count, count), minlength=count).astype(np.float64)
+        reals = np.bincount(real_place, times[real_group], bins)
+        upto = np.cumsum(reals)
+        weight = times[fake_group]
+        won = (upto - reals / 2)[fake_place] * weight
+        weights = np.bincount(fake_part, weight, parts)
+        wins = np.bincount(fake_part, won, parts)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            drawn[index, 0] = wins.sum() / (weights.sum() * upto[-1])
+            drawn[index, 1:] = wins / (weights * upto[-1])
+    return drawn
+
+
+def auc_estimate(fake: Flags, score: Floats, group: Integers, *, resamples: int, rng: np.random.Generator) -> Estimate:
+    """AUC with the 95 % interval over groups."""
+    return interval_of(auc(fake, score), bootstrap_aucs(fake, score, group, resamples=resamples, rng=rng)[:, 0])
+
+
+def interval_of(value: float, drawn: Floats) -> Estimate:
+    """`value` with the middle 95 % of the bootstrap draws."""
+    drawn = drawn[~np.isnan(drawn)]
+    if not len(drawn):
+        return Estimate(value, float("nan"), float("nan"))
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return Estimate(value, float(low), float(high))
+
+
+def shuffled(fake: Flags, group: Integers, rng: np.random.Generator) -> Flags:
+    """The labels as they could have fallen if they said nothing: groups exchange their shares of fakes.
+
+    A group that is given a share of 0 or 1 has one label throughout; any other share is spread over its rows by chance,
+    as nearly as its size allows. So rows of one group stay as dependent as they were, and a group of both labels does
+    not keep its composition, which its facts might tell. With groups of unequal size the number of fakes varies a
+    little from draw to draw.
+    """
+    members = np.bincount(group)
+    share = np.bincount(group, fake) / np.maximum(members, 1)
+    share = share[rng.permutation(len(share))]
+    order = np.lexsort((rng.random(len(group)), group))
+    place = np.arange(len(group)) - (np.cumsum(members) - members)[group[order]]
+    # Systematic sampling: stepping through the group by its share passes a whole number at each fake. The small amount
+    # keeps thirds and the like from falling just short of one.
+    step, start = share[group[order]], rng.random(len(members))[group[order]] + 1e-9
+    drawn = np.empty(len(group), dtype=bool)
+    drawn[order] = np.floor(step * (place + 1) + start) > np.floor(step * place + start)
+    return drawn
+
+
+def permutation_p(
+    fake: Flags, scores: Floats, group: Integers, *, permutations: int, rng: np.random.Generator
+) -> Floats:
+    """(K, N) scores -> for each the share of label exchanges (see `shuffled`) whose AUC is at least the one found.
+
+    One-sided: a score that ranks reals above fakes has found nothing, because its direction was learnt elsewhere. The
+    found labels count as one of the exchanges, so no p is below 1 / (permutations + 1). The scores are held fixed:
+    that is exact for scores that do not depend on these labels, and an approximation for out-of-fold scores, whose
+    models saw the labels of the other folds; tests/audit/test_baseline.py measures its rate of false alarms.
+    """
+    ranks = np.stack([middle_ranks(score) for score in scores])
+    found = np.array([auc(fake, score) for score in scores])
+    # A little below, because the same AUC summed in another order may differ in its last bits.
+    threshold = found - 1e-9
+    reached = np.zeros(len(scores))
+    left = permutations
+    while left:
+        size = min(left, _BLOCK)
+        labels = np.stack([shuffled(fake, group, rng) for _ in range(size)]).astype(np.float64)
+        count_fake = labels.sum(axis=1)
+        count_real = labels.shape[1] - count_fake
+        with np.errstate(invalid="ignore", divide="ignore"):
+            drawn = (ranks @ labels.T - count_fake * (count_fake + 1) / 2) / (count_fake * count_real)
+        reached += (drawn >= threshold[:, None]).sum(axis=1)
+        left -= size
+    return np.asarray((1 + reached) / (permutations + 1), dtype=np.float64)
+
+
+def best_threshold(fake: Flags, score: Floats) -> float:
+    """The threshold (fake when at or above) of the highest balanced accuracy; the lowest of several."""
+    values, place = np.unique(score, return_inverse=True)
+    fakes = np.bincount(place[fake], minlength=len(values))
+    reals = np.bincount(place[~fake], minlength=len(values))
+    recall = fakes[::-1].cumsum()[::-1] / max(int(fakes.sum()), 1)
+    spared = (reals.cumsum() - reals) / max(int(reals.sum()), 1)
+    return float(values[int(np.argmax(recall + spared))])
+
+
+def joined_groups(*keys: npt.NDArray[Any]) -> Integers:
+    """Groups (numbers from 0) such that rows with an equal value in any of the keys share one.
+
+    >>> joined_groups(np.array([0, 0, 1, 2]), np.array([5, 6, 6, 7])).tolist()
+    [0, 0, 0, 1]
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    codes = [np.unique(key, return_inverse=True)[1] for key in keys]
+    if len(codes) == 1:
+        return np.asarray(codes[0], dtype=np.int64)
+    rows = len(codes[0])
+    starts = np.cumsum([rows] + [int(code.max(initial=-1)) + 1 for code in codes])
+    # A graph between rows and the values they hold.
+    ends = np.concatenate([code + start for code, start in zip(codes, starts, strict=False)])
+    links = coo_array(
+        (np.ones(len(ends), dtype=np.int8), (np.tile(np.arange(rows), len(codes)), ends)),
+        shape=(int(starts[-1]), int(starts[-1])),
+    )
+    _, labels = connected_components(links, directed=False)
+    return np.asarray(np.unique(labels[:rows], return_inverse=True)[1], dtype=np.int64)
