@@ -11,7 +11,7 @@ A picture gives, and nothing of it depends on any other picture:
 | grid | 16 | log of the mean jump at each of eight columns, then eight rows, against all eight |
 | border | 18 | how flat and how different the outermost rows, columns and strips are (`BORDER_NAMES`) |
 | corners | 4 x 32 x 32 | the corners (upper left, upper right, lower left, lower right), 64 native pixels a side, without slopes |
-| residual | 64 x 64 | the upper left without its slow and its eight-periodic parts, of length 1 |
+| residual | 64 x 64 | near the upper left, without its slow and its eight-periodic parts, of length 1 |
 
 Pixels are native everywhere but in the thumbnails; a picture that is too small is continued by reflection.
 """
@@ -186,7 +186,9 @@ def sample_features(
     one. With `folder`, the work is resumable there. `workers=0` reads in this process.
     """
     if min(per_class, per_generator) < 1:
-        raise BadSetting("an empty sample", wanted="at least 1 a class and generator", got=min(per_class, per_generator))
+        raise BadSetting(
+            "an empty sample", wanted="at least 1 a class and generator", got=min(per_class, per_generator)
+        )
     usable = manifest.usable()
     makers = _makers(usable)
     rows = _drawn_rows(usable, makers, per_class, per_generator, seed)
@@ -371,7 +373,9 @@ def _corners(luma: Values) -> Values:
 
 
 def _residual(luma: Values) -> Values:
-    crop = luma[:64, :64] if min(luma.shape) >= 64 else _padded(luma, 64)[:64, :64]
+    # A little inside: what padding does at the very edge is the border probe's.
+    start = 16 if min(luma.shape) >= 80 else 0
+    crop = _padded(luma, start + 64)[start : start + 64, start : start + 64]
     fine = crop - _blurred(crop, 1)
     # What repeats every eight pixels is a codec's grid, which has a probe of its own.
     fine = fine - np.tile(fine.reshape(8, 8, 8, 8).mean((0, 2)), (8, 8))
