@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from fauxlens.core.report import Figure, Table
 
@@ -17,7 +18,12 @@ class Shortcut:
     `statistic` is named by `statistic_name` (an AUC, a share, a correlation) with its 95 % interval; `p_value` is that
     of the probe's own test against "the classes do not differ in this"; `effect` says in words how large it is;
     `meaning` says what it means for somebody who trains on this data; `examples` are paths to look at. `skipped` says
-    in a sentence why the probe could not run; then there is no statistic.
+    in a sentence why the probe could not run; then there is no statistic. A result with a statistic and without a
+    p-value is context: it is told, and never an alarm.
+
+    `family` names results whose p-values are already corrected for one another (one probe on the whole and on each
+    generator); without one, a result stands alone. `series` holds the numbers behind a chart, by name; the probe's own
+    docstring says which.
     """
 
     name: str
@@ -35,19 +41,27 @@ class Shortcut:
     figures: tuple[Figure, ...] = ()
     alarm: bool = False
     skipped: str | None = None
+    family: str | None = None
+    series: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
-def with_alarms(shortcuts: list[Shortcut], alpha: float = FAMILY_ALPHA) -> list[Shortcut]:
-    """The same with `alarm` set by Holm's step-down rule: family-wise, at most `alpha` of clean datasets raise any.
+def with_alarms(shortcuts: Sequence[Shortcut], alpha: float = FAMILY_ALPHA) -> list[Shortcut]:
+    """The same with `alarm` set: at most `alpha` of clean datasets raise any, over all results together.
+
+    It is Holm's step-down rule over families: each family spends its share of `alpha` on its own corrected p-values,
+    and a share is passed on only when every result of the family is an alarm.
 
     >>> found = with_alarms([Shortcut("a", "A", p_value=0.06), Shortcut("b", "B", p_value=0.001)])
     >>> [s.alarm for s in found]
     [False, True]
     """
-    tested = sorted((s.p_value, i) for i, s in enumerate(shortcuts) if s.p_value is not None)
+    open_ = {i: (s.family or i, s.p_value) for i, s in enumerate(shortcuts) if s.p_value is not None}
     alarmed: set[int] = set()
-    for rank, (p_value, index) in enumerate(tested):
-        if p_value > alpha / (len(tested) - rank):
+    while open_:
+        share = alpha / len({family for family, _ in open_.values()})
+        found = {i for i, (_, p_value) in open_.items() if p_value <= share}
+        if not found:
             break
-        alarmed.add(index)
+        alarmed |= found
+        open_ = {i: entry for i, entry in open_.items() if i not in found}
     return [replace(s, alarm=i in alarmed) for i, s in enumerate(shortcuts)]

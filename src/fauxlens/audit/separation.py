@@ -1,0 +1,348 @@
+"""Tests at the level of independent groups: do numbers or kinds tell fakes from reals, and is one set too alike?
+
+The unit of all is one picture of a group and a class: pictures of one origin are never counted as independent. Labels
+are permuted over units; where a group holds a real and a fake (a photo and its forgery), the two are swapped instead.
+Everything that is done before the labels are looked at (scaling, whitening, folds) is done without them, so that the
+test is exact whatever the numbers are. A p-value is (1 + as extreme) / (1 + permutations). When the first
+`_FIRST` permutations already say that nothing is there, the rest is not drawn: such a p-value is above 0.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+PERMUTATIONS = 1999
+FEWEST = 10  # units of each class; below, no test is worth its name
+_FOLDS = 5
+_FIRST = 200
+_PER_TEST = 300  # more permutations where many tests share one level, so that a corrected p-value can still be small
+_BOOTSTRAPS = 500
+_CELLS = 6_000_000  # floats of one working array
+
+Values = NDArray[np.float32]
+Rows = NDArray[np.int64]
+Extreme: TypeAlias = Callable[[NDArray[np.float32]], int]
+"""Labels of some permutations -> how many are at least as extreme as what was found."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Separation:
+    """How well a linear rule tells fakes from reals on pictures it has not seen.
+
+    `auc` with its 95 % interval is over units (`rows`: which pictures they are); `scores` are out of fold, one a unit,
+    higher for fake; `p_value` is already multiplied by the number of tests it is one of.
+    """
+
+    auc: float
+    interval: tuple[float, float]
+    p_value: float
+    reals: int
+    fakes: int
+    rows: Rows
+    fake: NDArray[np.bool_]
+    scores: Values
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Likeness:
+    """How alike the pictures of one set are, against as many drawn from this set and the reals together.
+
+    `inside` is the mean similarity of two pictures of the set, `outside` that of two reals; `rows` are the units of
+    the set, and `alike` their mean similarity to the others of the set.
+    """
+
+    inside: float
+    outside: float
+    interval: tuple[float, float]
+    p_value: float
+    reals: int
+    fakes: int
+    rows: Rows
+    alike: Values
+
+
+@dataclass(frozen=True, slots=True)
+class Association:
+    """How strongly a kind (such as the content) and the label hang together: Cramér's V, corrected for its bias."""
+
+    strength: float
+    interval: tuple[float, float]
+    p_value: float
+    kinds: int
+    reals: int
+    fakes: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Units:
+    rows: Rows
+    fake: NDArray[np.bool_]
+    group: Rows
+    partner: Rows  # for a unit of a mixed group the place of the other one, else its own
+
+    def permuted(self, count: int, chance: np.random.Generator) -> Values:
+        """(units, count) of 0 and 1: labels of `count` permutations."""
+        label = self.fake.astype(np.float32)
+        places = np.arange(len(label))
+        alone = np.flatnonzero(self.partner == places)
+        first = np.flatnonzero(self.partner > places)
+        found = np.repeat(label[:, None], count, axis=1)
+        if len(alone):
+            found[alone] = chance.permuted(found[alone], axis=0)
+        swapped = chance.random((len(first), count)) < 0.5
+        one, other = found[first], found[self.partner[first]]
+        found[first] = np.where(swapped, other, one)
+        found[self.partner[first]] = np.where(swapped, one, other)
+        return found
+
+
+def separation(
+    values: Values,
+    fake: NDArray[np.bool_],
+    group: Rows,
+    *,
+    seed: int,
+    tests: int = 1,
+    permutations: int = PERMUTATIONS,
+) -> Separation | str:
+    """(N, D) numbers, (N,) fake, (N,) group -> how well they separate, or a sentence on why that cannot be said."""
+    chance = np.random.default_rng(seed)
+    units = _units(fake, group, chance)
+    if reason := _too_few(units):
+        return reason
+    gram = _whitened_gram(values[units.rows])
+    if gram is None:
+        return "the pictures do not differ in this at all."
+    _, fold_of = np.unique(units.group, return_inverse=True)
+    fold = chance.permutation(int(fold_of.max()) + 1)[fold_of] % _FOLDS
+    label = units.fake.astype(np.float32)
+    score = _out_of_fold(gram, label[:, None], fold)[:, 0]
+    reached = float(_aucs(score[:, None], label[:, None])[0])
+
+    def extreme(labels: Values) -> int:
+        return int((_aucs(_out_of_fold(gram, labels, fold), labels) >= reached - 1e-9).sum())
+
+    p_value = _p_value(units, extreme, chance, tests, permutations)
+    auc, interval = _auc_with_interval(score, units, chance)
+    fakes = int(units.fake.sum())
+    return Separation(auc, interval, p_value, len(units.fake) - fakes, fakes, units.rows, units.fake, score)
+
+
+def likeness(
+    similarity: Values,
+    fake: NDArray[np.bool_],
+    group: Rows,
+    *,
+    seed: int,
+    tests: int = 1,
+    permutations: int = PERMUTATIONS,
+) -> Likeness | str:
+    """(N, N) symmetric similarity, (N,) fake (the set), (N,) group -> how alike the set is, or why it cannot be said."""
+    chance = np.random.default_rng(seed)
+    units = _units(fake, group, chance)
+    if reason := _too_few(units):
+        return reason
+    near = np.array(similarity[np.ix_(units.rows, units.rows)], dtype=np.float32)
+    # Pairs of one origin say nothing; the diagonal is among them.
+    near[units.group[:, None] == units.group[None, :]] = 0
+    if float(np.abs(near).max()) < 1e-9:
+        return "the pictures do not differ in this at all."
+    label = units.fake.astype(np.float32)
+    reached = float(label @ near @ label)
+    slack = 1e-6 * float(np.abs(near).sum()) / len(label)
+
+    def extreme(labels: Values) -> int:
+        return int((((near @ labels) * labels).sum(0) >= reached - slack).sum())
+
+    p_value = _p_value(units, extreme, chance, tests, permutations)
+    members, others = np.flatnonzero(units.fake), np.flatnonzero(~units.fake)
+    inside = near[np.ix_(members, members)]
+    outside = near[np.ix_(others, others)]
+    pairs = len(members) * (len(members) - 1)
+    weights = chance.multinomial(len(members), np.full(len(members), 1 / len(members)), size=_BOOTSTRAPS)
+    drawn = ((weights @ inside) * weights).sum(1) / np.maximum(len(members) ** 2 - (weights**2).sum(1), 1)
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return Likeness(
+        inside=float(inside.sum()) / pairs,
+        outside=float(outside.sum()) / (len(others) * (len(others) - 1)),
+        interval=(float(low), float(high)),
+        p_value=p_value,
+        reals=len(others),
+        fakes=len(members),
+        rows=units.rows[members],
+        alike=(inside.sum(1) / (len(members) - 1)).astype(np.float32),
+    )
+
+
+def association(
+    kind: Rows,
+    fake: NDArray[np.bool_],
+    group: Rows,
+    *,
+    seed: int,
+    tests: int = 1,
+    permutations: int = PERMUTATIONS,
+) -> Association | str:
+    """(N,) kind, (N,) fake, (N,) group -> how strongly they hang together, or why it cannot be said."""
+    chance = np.random.default_rng(seed)
+    units = _units(fake, group, chance)
+    if reason := _too_few(units):
+        return reason
+    names, number = np.unique(kind[units.rows], return_inverse=True)
+    if len(names) < 2:
+        return "all of them are of one kind."
+    member = np.zeros((len(names), len(number)), dtype=np.float32)
+    member[number, np.arange(len(number))] = 1
+    label = units.fake.astype(np.float32)
+    expected = member.sum(1, keepdims=True) * label.mean()
+
+    # The number of fakes of each kind is all that a permutation changes, so this orders as chi-square does.
+    def surprise(labels: Values) -> Values:
+        squares: Values = ((member @ labels - expected) ** 2 / member.sum(1, keepdims=True)).sum(0)
+        return squares
+
+    reached = float(surprise(label[:, None])[0])
+    p_value = _p_value(
+        units, lambda labels: int((surprise(labels) >= reached - 1e-5).sum()), chance, tests, permutations
+    )  # fmt: skip
+    everyone = np.arange(len(label))
+    drawn = [_cramers_v(number, units.fake, chance.choice(everyone, len(everyone))) for _ in range(200)]
+    strength = _cramers_v(number, units.fake, everyone)
+    low, high = (float(edge) for edge in np.quantile(drawn, (0.025, 0.975)))
+    fakes = int(units.fake.sum())
+    interval = (min(low, strength), max(high, strength))
+    return Association(strength, interval, p_value, len(names), len(label) - fakes, fakes)
+
+
+def _cramers_v(kind: Rows, fake: NDArray[np.bool_], rows: Rows) -> float:
+    """Bergsma's bias-corrected V of a table of kinds and two classes."""
+    table = np.stack([np.bincount(kind[rows], weights=1.0 * (fake[rows] == side)) for side in (False, True)])
+    table = table[:, table.sum(0) > 0]
+    total = table.sum()
+    if min(table.sum(1)) == 0 or table.shape[1] < 2:
+        return 0.0
+    expected = table.sum(1, keepdims=True) * table.sum(0) / total
+    kinds = table.shape[1]
+    square = max(0.0, float(((table - expected) ** 2 / expected).sum()) / total - (kinds - 1) / (total - 1))
+    # With two classes the smaller corrected side is that of the classes: 2 - 1 / (n - 1), less 1.
+    return min(1.0, float(np.sqrt(square / (1 - 1 / (total - 1)))))
+
+
+def _units(fake: NDArray[np.bool_], group: Rows, chance: np.random.Generator) -> _Units:
+    """One picture of each group and class, drawn by chance, in an order that tells nothing."""
+    shuffled = chance.permutation(len(fake))
+    keys = group[shuffled] * 2 + fake[shuffled]
+    _, first = np.unique(keys, return_index=True)
+    rows = chance.permutation(shuffled[first]).astype(np.int64)
+    place = {(int(group[row]), bool(fake[row])): at for at, row in enumerate(rows)}
+    partner = np.array([place.get((int(group[row]), not fake[row]), at) for at, row in enumerate(rows)], dtype=np.int64)
+    return _Units(rows, fake[rows], group[rows], partner)
+
+
+def _too_few(units: _Units) -> str | None:
+    fakes = int(units.fake.sum())
+    reals = len(units.fake) - fakes
+    if min(reals, fakes) >= FEWEST:
+        return None
+    return (
+        f"only {reals} independent reals and {fakes} independent fakes; a comparison needs at least {FEWEST} of each "
+        "(pictures of one origin, and pictures that look exactly the same, count once)."
+    )
+
+
+def _p_value(
+    units: _Units, extreme: Extreme, chance: np.random.Generator, tests: int, permutations: int
+) -> float:  # fmt: skip
+    # The correction for several tests must not be paid for in resolution.
+    wanted = max(permutations, _PER_TEST * tests)
+    done = reached = 0
+    for count in _batches(wanted, len(units.fake)):
+        reached += extreme(units.permuted(count, chance))
+        done += count
+        if (1 + reached) / (1 + done) * tests > 0.2 and reached >= 10:
+            break
+    return min(1.0, tests * (1 + reached) / (1 + done))
+
+
+def _batches(wanted: int, size: int) -> Iterator[int]:
+    largest = max(50, _CELLS // max(size, 1))
+    done = 0
+    while done < wanted:
+        count = min(_FIRST if done == 0 else largest, wanted - done)
+        yield count
+        done += count
+
+
+def _whitened_gram(values: Values) -> Values | None:
+    """(n, D) -> (n, n) inner products after scaling each column and damping the directions that vary most."""
+    centred = values.astype(np.float64) - values.mean(0, dtype=np.float64)
+    spread = centred.std(0)
+    if float(spread.max(initial=0)) < 1e-6:
+        return None
+    scaled = centred / np.maximum(spread, 0.05 * spread.max())
+    gram = scaled @ scaled.T / len(scaled)
+    ridge = np.trace(gram) / len(gram)
+    whitened = np.linalg.solve(gram + ridge * np.eye(len(gram)), gram)
+    return np.asarray((whitened + whitened.T) / 2, dtype=np.float32)
+
+
+def _out_of_fold(gram: Values, labels: Values, fold: Rows) -> Values:
+    """(n, n), (n, P), (n,) -> (n, P): projection on mean fake minus mean real of the other folds, from their midpoint."""
+    members = [np.flatnonzero(fold == number) for number in range(_FOLDS)]
+    parts = [gram[:, part] @ labels[part] for part in members]
+    ones = [gram[:, part].sum(1) for part in members]
+    total, total_ones = sum(parts), sum(ones)
+    score = np.empty_like(labels)
+    for number, part in enumerate(members):
+        others = fold != number
+        to_fakes, to_all = total - parts[number], (total_ones - ones[number])[:, None]
+        to_reals = to_all - to_fakes
+        chosen = labels[others]
+        fakes = np.maximum(chosen.sum(0), 1)
+        reals = np.maximum(len(chosen) - chosen.sum(0), 1)
+        inside_fakes = (to_fakes[others] * chosen).sum(0) / fakes**2
+        inside_reals = (to_reals[others] * (1 - chosen)).sum(0) / reals**2
+        score[part] = to_fakes[part] / fakes - to_reals[part] / reals - (inside_fakes - inside_reals) / 2
+    return score
+
+
+def _aucs(scores: Values, labels: Values) -> Values:
+    """(n, P), (n, P) -> (P,). Ties are broken by the order of the units, which is by chance."""
+    order = np.argsort(scores, axis=0, kind="stable")
+    sorted_labels = np.take_along_axis(labels, order, axis=0)
+    fakes = labels.sum(0)
+    ranks = np.arange(1, len(labels) + 1, dtype=np.float64) @ sorted_labels
+    auc: Values = ((ranks - fakes * (fakes + 1) / 2) / (fakes * (len(labels) - fakes))).astype(np.float64)
+    return auc
+
+
+def _auc_with_interval(
+    score: Values, units: _Units, chance: np.random.Generator
+) -> tuple[float, tuple[float, float]]:  # fmt: skip
+    """The AUC and its 95 % interval by a bootstrap over groups."""
+    fake, real = np.flatnonzero(units.fake), np.flatnonzero(~units.fake)
+    ordered = np.sort(score[real])
+    above = np.searchsorted(ordered, score[fake], "left")
+    auc = float((above + np.searchsorted(ordered, score[fake], "right")).mean() / 2 / len(real))
+    names, numbers = np.unique(units.group, return_inverse=True)
+    weights = chance.multinomial(len(names), np.full(len(names), 1 / len(names)), size=_BOOTSTRAPS)[:, numbers]
+    order = np.argsort(score, kind="stable")
+    drawn = weights[:, order].astype(np.float64)
+    is_fake = units.fake[order]
+    below = np.cumsum(drawn * ~is_fake, axis=1)
+    fakes, reals = (drawn * is_fake).sum(1), below[:, -1]
+    usable = (fakes > 0) & (reals > 0)
+    aucs = ((below * drawn * is_fake).sum(1)[usable]) / (fakes * reals)[usable]
+    low, high = np.quantile(aucs, (0.025, 0.975))
+    # Where no resample can differ (AUC 0 or 1), the bootstrap is blind; a Wilson interval on the smaller class is not.
+    z, count = 1.96**2, min(len(fake), len(real))
+    if auc == 1:
+        low = min(low, count / (count + z))
+    if auc == 0:
+        high = max(high, z / (count + z))
+    return auc, (float(min(low, auc)), float(max(high, auc)))
