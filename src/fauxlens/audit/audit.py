@@ -1,0 +1,143 @@
+"""The audit of a dataset: the metadata-only baseline, the picture-level probes, one sentence, one report.
+
+Nothing here stops the rest: a baseline or a probe that cannot run says why in a sentence, and the others go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fauxlens.audit.baseline import Baseline, BaselinePlan, baseline_shortcuts, metadata_baseline
+from fauxlens.audit.features import Features, sample_features
+from fauxlens.audit.probes import PROBES, run_probes
+from fauxlens.audit.separation import PERMUTATIONS
+from fauxlens.audit.shortcut import Shortcut, with_alarms
+from fauxlens.core.errors import BadSetting
+from fauxlens.core.names import unknown
+from fauxlens.core.progress import Progress, silent
+from fauxlens.manifest.manifest import Manifest
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditPlan:
+    """How a dataset is audited. `per_class` and `per_generator` bound the pictures that are decoded; 0 decodes none."""
+
+    seed: int = 0
+    per_class: int = 1000
+    per_generator: int = 300
+    probes: tuple[str, ...] = tuple(PROBES)
+    permutations: int = PERMUTATIONS
+    baseline: BaselinePlan = field(default_factory=BaselinePlan)
+
+    def __post_init__(self) -> None:
+        if min(self.per_class, self.per_generator) < 0:
+            raise BadSetting("a negative sample", got=f"{self.per_class}, {self.per_generator}")
+        for name in self.probes:
+            if name not in PROBES:
+                raise unknown(name, PROBES, "probe")
+
+    @property
+    def looks_at_pictures(self) -> bool:
+        """Whether any picture is decoded."""
+        return self.per_class > 0 and self.per_generator > 0 and bool(self.probes)
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """What an audit found. `features` is None when no picture was looked at; `remarks` are sentences for the reader."""
+
+    manifest: Manifest
+    plan: AuditPlan
+    baseline: Baseline
+    shortcuts: tuple[Shortcut, ...]
+    features: Features | None
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def alarms(self) -> tuple[Shortcut, ...]:
+        """The shortcuts that were found."""
+        return tuple(one for one in self.shortcuts if one.alarm)
+
+    @property
+    def sentence(self) -> str:
+        """The verdict, for somebody who reads nothing else."""
+        told = self.baseline.sentence
+        others = [one for one in self.alarms if one.name != "metadata"]
+        if others:
+            names = list(dict.fromkeys(_named(one) for one in others))
+            more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+            return f"{_capital(told)}. Also found: {'; '.join(names[:4])}{more}."
+        if self.features is None:
+            return f"{_capital(told)}. No picture was looked at."
+        return f"{_capital(told)}. No other shortcut was found by the probes that ran."
+
+
+def audit(
+    manifest: Manifest,
+    plan: AuditPlan | None = None,
+    *,
+    folder: Path | None = None,
+    workers: int = 0,
+    progress: Progress = silent,
+) -> Audit:
+    """Audit `manifest`. With `folder`, decoding is resumable there; `workers=0` decodes in this process."""
+    plan = plan or AuditPlan()
+    usable = manifest.usable(listed=True)
+    remarks = list(_remarks(manifest, usable))
+    baseline = metadata_baseline(usable, plan.baseline, progress=progress)
+    remarks += baseline.remarks
+    beside = baseline_shortcuts(baseline)
+    features: Features | None = None
+    shortcuts: Sequence[Shortcut] = with_alarms(beside)
+    if plan.looks_at_pictures and len(usable.usable()):
+        features = sample_features(
+            usable,
+            per_class=plan.per_class,
+            per_generator=plan.per_generator,
+            seed=plan.seed,
+            folder=folder,
+            workers=workers,
+            progress=progress,
+        )
+        if features.unreadable:
+            remarks.append(
+                f"{len(features.unreadable):,} of the sampled pictures could not be read and were passed over"
+            )
+        shortcuts = run_probes(
+            usable,
+            features,
+            seed=plan.seed,
+            names=plan.probes,
+            beside=beside,
+            permutations=plan.permutations,
+            progress=progress,
+        )
+    return Audit(manifest, plan, baseline, tuple(shortcuts), features, tuple(remarks))
+
+
+def _remarks(manifest: Manifest, usable: Manifest) -> Sequence[str]:
+    remarks = []
+    left = len(manifest) - len(usable)
+    if left:
+        reasons = ", ".join(f"{reason}: {count:,}" for reason, count, _ in manifest.quarantined())
+        remarks.append(f"{left:,} of {len(manifest):,} files are quarantined and were left out ({reasons})")
+    labels = {str(key[0]): count for key, count in usable.count("label").items()}
+    for name, meaning in (("real", "real pictures"), ("fake", "generated or edited pictures")):
+        count = labels.get("real", 0) if name == "real" else sum(n for label, n in labels.items() if label != "real")
+        if not count:
+            remarks.append(f"there are no {meaning}: nothing can be compared between the classes")
+    layouts = manifest.facts.get("layout")
+    if layouts == "mixed":
+        remarks.append("the manifest mixes several layouts; classes may differ by where they come from")
+    return remarks
+
+
+def _named(one: Shortcut) -> str:
+    where = f" ({one.generator})" if one.generator else ""
+    return f"{one.title[:1].lower()}{one.title[1:]}{where}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

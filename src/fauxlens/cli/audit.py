@@ -1,0 +1,57 @@
+"""`fauxlens audit`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fauxlens.cli import console
+from fauxlens.cli.options import AsJson, ManifestPath, Quiet, RootOption, Workers
+
+
+def command(
+    manifest: ManifestPath,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for the report; beside the manifest when not given.")
+    ] = None,
+    per_class: Annotated[
+        int, typer.Option(help="Real pictures that are decoded at most; 0 looks at facts only.", min=0)
+    ] = 1000,
+    per_generator: Annotated[
+        int, typer.Option(help="Pictures of each generator that are decoded at most.", min=0)
+    ] = 300,
+    probe: Annotated[list[str] | None, typer.Option(help="Only this probe; repeatable.")] = None,
+    seed: Annotated[int, typer.Option(help="Another seed draws another sample.", min=0)] = 0,
+    root: RootOption = None,
+    workers: Workers = 1,
+    json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """Does the dataset give itself away? What can be told from file facts, thumbnails, borders, seeds, duplicates."""
+    from fauxlens.audit.audit import AuditPlan, audit
+    from fauxlens.audit.page import facts_of, report_of
+    from fauxlens.audit.probes import PROBES
+    from fauxlens.manifest.manifest import read_manifest
+    from fauxlens.report import write_report
+
+    plan = AuditPlan(seed=seed, per_class=per_class, per_generator=per_generator, probes=tuple(probe or PROBES))
+    folder = output or manifest.with_name(f"{manifest.stem}-audit")
+    with console.progress_of(quiet or json) as progress:
+        found = audit(read_manifest(manifest, root=root), plan, workers=workers, progress=progress)
+        page = write_report(report_of(found), folder, name="audit")
+    if json:
+        console.say_json({**facts_of(found), "page": str(page)})
+        return 0
+    console.say(found.sentence)
+    rows = [
+        (one.title, one.generator, one.statistic_name, f"{one.statistic:.3f}" if one.statistic is not None else None)
+        for one in found.alarms
+    ]
+    if rows:
+        console.show_table(("shortcut", "generator", "statistic", "value"), rows, numbers=(3,))
+    for line in found.remarks:
+        console.say(f"note: {line}")
+    console.say(f"wrote {page}")
+    return 0
