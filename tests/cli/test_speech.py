@@ -58,12 +58,7 @@ def test_tables_are_aligned_also_in_wide_letters(capsys: Captured) -> None:
     rows = [("日本語.jpg", 1_234, None), ("a.jpg", 5, True), ("tab\tnew\nline", 0, "x")]
     console.show_table(("file", "bytes", "z"), rows, numbers=(1,))
     lines = capsys.readouterr().out.splitlines()
-    assert lines == [
-        "  file            bytes  z",
-        "  日本語.jpg      1,234  –",
-        "  a.jpg               5  True",
-        "  tab\\x09new\\nline      0  x",
-    ] or [line.split() for line in lines] == [
+    assert [line.split() for line in lines] == [
         ["file", "bytes", "z"],
         ["日本語.jpg", "1,234", "–"],
         ["a.jpg", "5", "True"],
