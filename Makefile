@@ -31,6 +31,7 @@ check: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/scan.py
 	$(BIN)/python benchmarks/manifest.py
+	$(BIN)/python benchmarks/startup.py
 
 # The recorded results of decoding, resampling and encoding; review the difference before committing it.
 golden: $(READY)

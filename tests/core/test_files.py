@@ -19,24 +19,30 @@ from fauxlens.core.files import atomic_path, sha256_of, to_json, write_bytes, wr
 posix = pytest.mark.skipif(os.name != "posix", reason="rights and signals of POSIX")
 
 
+def half(target: Path, error: type[BaseException]) -> None:
+    before = target.read_bytes() if target.exists() else None
+    with atomic_path(target) as temporary:
+        assert temporary.parent == target.parent
+        temporary.write_bytes(b"half of the ne")
+        assert before == (target.read_bytes() if target.exists() else None)
+        raise error
+
+
 def test_an_exception_leaves_the_old_content_and_nothing_else(tmp_path: Path) -> None:
     target = tmp_path / "m.bin"
     target.write_bytes(b"old")
     for error in (RuntimeError, KeyboardInterrupt):
-        with pytest.raises(error), atomic_path(target) as temporary:
-            assert temporary.parent == target.parent
-            temporary.write_bytes(b"half of the ne")
-            assert target.read_bytes() == b"old"
-            raise error
+        with pytest.raises(error):
+            half(target, error)
         assert target.read_bytes() == b"old"
         assert list(tmp_path.iterdir()) == [target]
 
 
 def test_a_first_file_that_fails_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), atomic_path(tmp_path / "deep" / "er" / "m.bin") as temporary:
-        temporary.write_bytes(b"half")
-        raise RuntimeError
-    assert list((tmp_path / "deep" / "er").iterdir()) == []
+    target = tmp_path / "deep" / "er" / "m.bin"
+    with pytest.raises(RuntimeError):
+        half(target, RuntimeError)
+    assert list(target.parent.iterdir()) == []
 
 
 def test_whole_files_replace_old_ones(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""How the command line speaks: results to stdout, everything else to stderr; a bar on a terminal, lines elsewhere."""
+"""How the command line speaks: results to stdout, everything else to stderr; a bar on a terminal, lines elsewhere.
+
+rich is imported for a terminal only; a script that calls us a thousand times does not wait for colours.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
-
-from rich.cells import cell_len
-from rich.console import Console
-from rich.text import Text
+from typing import TYPE_CHECKING, Any, TextIO
 
 from fauxlens.core.errors import FauxlensError
 from fauxlens.core.files import to_json
 from fauxlens.core.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 LINE_EVERY_SECONDS = 10.0
 
@@ -30,29 +32,14 @@ class ReaderGone(Exception):
     """Who read our output has gone (`| head`)."""
 
 
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        raise ReaderGone
-
-
-def out() -> Console:
-    """The console for results; plain width when it is not a terminal, so that lines are never folded."""
-    return _Console(highlight=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else 10_000)
-
-
-def err() -> Console:
-    """The console for everything that is not the result."""
-    return _Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
-
-
 def say(text: str = "") -> None:
     """One line of the result."""
-    out().print(Text(visible(text)))
+    _print(sys.stdout, (visible(text), ""))
 
 
 def remark(text: str) -> None:
     """One line beside the result."""
-    err().print(Text(visible(text), style="dim"))
+    _print(sys.stderr, (visible(text), "dim"))
 
 
 def say_json(value: Any) -> None:
@@ -87,27 +74,25 @@ def show_table(head: tuple[str, ...], rows: list[tuple[Any, ...]], numbers: tupl
     """A plain table: aligned, no frame, the columns of `numbers` to the right."""
     cells = [[_cell(value) for value in row] for row in rows]
     # In columns of the terminal, not in letters: an ideograph takes two.
-    widths = [max([cell_len(head[k]), *(cell_len(row[k]) for row in cells)]) for k in range(len(head))]
+    widths = [max([_width(head[k]), *(_width(row[k]) for row in cells)]) for k in range(len(head))]
 
     def line(row: list[str]) -> str:
-        gaps = [" " * (widths[k] - cell_len(cell)) for k, cell in enumerate(row)]
+        gaps = [" " * (widths[k] - _width(cell)) for k, cell in enumerate(row)]
         parts = [
             gap + cell if k in numbers else cell + gap for k, (cell, gap) in enumerate(zip(row, gaps, strict=True))
         ]
         return "  " + "  ".join(parts).rstrip()
 
-    console = out()
-    console.print(Text(line(list(head)), style="bold"))
+    _print(sys.stdout, (line(list(head)), "bold"))
     for row in cells:
-        console.print(Text(line(row)))
+        _print(sys.stdout, (line(row), ""))
 
 
 def complain(error: FauxlensError) -> None:
     """An error: what, where, wanted, got; then the next step on its own line."""
-    console = err()
-    console.print(Text.assemble(("error:", "bold red"), " ", visible(error.message)))
+    _print(sys.stderr, ("error:", "bold red"), (f" {visible(error.message)}", ""))
     if error.hint:
-        console.print(Text(f"  next: {visible(error.hint)}"))
+        _print(sys.stderr, (f"  next: {visible(error.hint)}", ""))
 
 
 @contextmanager
@@ -134,7 +119,7 @@ def _bar() -> Iterator[Progress]:
         _rate_column(),
         TimeRemainingColumn(),
     )
-    with RichProgress(*columns, console=err(), transient=True) as shown:
+    with RichProgress(*columns, console=_console(sys.stderr), transient=True) as shown:
         # One bar, whatever the stages are called: some are named after each of thousands of files.
         task = shown.add_task("", total=None)
         before: tuple[int, int | None] = (0, None)
@@ -199,3 +184,34 @@ def _cell(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return str(value).translate(_UNSEEN_IN_CELL)
+
+
+def _print(stream: TextIO, *parts: tuple[str, str]) -> None:
+    """One line of texts with their styles; never folded."""
+    try:
+        if stream.isatty() or os.environ.get("FORCE_COLOR"):
+            from rich.text import Text
+
+            _console(stream).print(Text.assemble(*parts))
+        else:
+            stream.write("".join(text for text, _ in parts) + "\n")
+    except BrokenPipeError:
+        raise ReaderGone from None
+
+
+def _console(stream: TextIO) -> Console:
+    from rich.console import Console
+
+    class Ours(Console):
+        def on_broken_pipe(self) -> None:
+            raise ReaderGone
+
+    return Ours(file=stream, highlight=False, emoji=False, soft_wrap=True)
+
+
+def _width(text: str) -> int:
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)

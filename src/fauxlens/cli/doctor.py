@@ -12,7 +12,12 @@ def command(json: AsJson = False) -> int:
 
     found = examine()
     if json:
-        console.say_json([{"what": c.what, "works": c.works, "found": c.found, "next": c.next_step} for c in found])
+        console.say_json(
+            [
+                {"what": c.what, "works": c.works, "needed": c.needed, "found": c.found, "next": c.next_step}
+                for c in found
+            ]
+        )
     else:
         marks = {True: "yes", False: "no"}
         rows = [(marks[check.works], check.what, check.found, check.next_step or "") for check in found]

@@ -81,7 +81,7 @@ def command(
             console.say("nothing was written; --apply puts them in place")
         else:
             done, there, failed = len(report.done), len(report.already_there), len(report.failed)
-            console.say(f"{done:,} put in place, {there:,} were there, {failed:,} failed")
+            console.say(f"{done:,} put in place, {there:,} already there, {failed:,} failed")
             for name, reason in report.failed[:20]:
                 console.say(f"  {name}: {reason}")
     incomplete = not plan.is_complete or (report is not None and report.failed)

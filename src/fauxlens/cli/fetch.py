@@ -110,7 +110,7 @@ def command(
         console.say(f"{report.needed_bytes:,} bytes to come, {report.free_bytes:,} free{room}; nothing was fetched")
     else:
         console.say(
-            f"{len(report.done):,} fetched, {len(report.already_there):,} were there, {len(report.failed):,} failed"
+            f"{len(report.done):,} fetched, {len(report.already_there):,} already there, {len(report.failed):,} failed"
         )
         for name, reason in report.failed[:20]:
             console.say(f"  {name}: {reason}")
@@ -161,7 +161,9 @@ def unpack_command(
             }
         )
     else:
-        console.say(f"{len(report.done):,} unpacked, {len(report.already_there):,} were there, {len(report.bad):,} bad")
+        console.say(
+            f"{len(report.done):,} unpacked, {len(report.already_there):,} already there, {len(report.bad):,} bad"
+        )
         for name, reason in report.bad[:20]:
             console.say(f"  {name}: {reason}")
     return 1 if report.bad else 0

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -32,13 +34,23 @@ _GO_ON = "give the same command again; what a long run has finished is kept"
 class _Verbs(TyperGroup):
     """The group of verbs; what typer would make of ctrl-C and of a closed pipe differs from version to version."""
 
+    def make_context(self, *given: Any, **named: Any) -> Any:
+        with _kept():
+            return super().make_context(*given, **named)
+
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with _kept():
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            raise Interrupted("interrupted", hint=_GO_ON) from None
-        except BrokenPipeError:
-            raise console.ReaderGone from None
+
+
+@contextmanager
+def _kept() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted", hint=_GO_ON) from None
+    except BrokenPipeError:
+        raise console.ReaderGone from None
 
 
 app = typer.Typer(

@@ -8,12 +8,22 @@ from typing import Annotated
 
 import typer
 
+from fauxlens.core.errors import BadSetting
+
 
 class Fault(StrEnum):
     """A fault of a file that can be accepted (`manifest.scan.ACCEPTABLE`)."""
 
     wrong_suffix = "wrong-suffix"
     corrupt_exif = "corrupt-exif"
+
+
+def savable(path: Path) -> Path:
+    """Refuse a name that no manifest can be saved under, before hours of work and not after."""
+    if path.suffix.lower() not in (".parquet", ".csv", ".jsonl"):
+        got = path.suffix or "no suffix"
+        raise BadSetting("a manifest is saved as .parquet, .csv or .jsonl", where=path, got=got)
+    return path
 
 
 ManifestPath = Annotated[

@@ -53,11 +53,11 @@ def command(
         console.show_table(("missing in", "files"), [(f, len(p)) for f, p in plan.missing.items()], numbers=(1,))
     if report.dry_run:
         surplus = console.counted(len(plan.surplus), "file")
-        console.say(f"not needed: {surplus} ({plan.surplus_bytes:,} bytes); nothing was deleted")
+        console.say(f"not needed: {surplus} ({console.counted(plan.surplus_bytes, 'byte')}); nothing was deleted")
         console.say(f"listed in {report.list_path}; --apply deletes")
     else:
         removed = console.counted(len(report.removed), "file")
-        console.say(f"deleted {removed} ({report.bytes:,} bytes), listed in {report.list_path}")
+        console.say(f"deleted {removed} ({console.counted(report.bytes, 'byte')}), listed in {report.list_path}")
         for path, reason in report.failed[:20]:
             console.say(f"  stays: {path}: {reason}")
     return 1 if report.failed else 0

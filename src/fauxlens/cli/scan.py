@@ -8,12 +8,21 @@ from typing import Annotated
 import typer
 
 from fauxlens.cli import console
-from fauxlens.cli.options import DEFAULT_MAX_PIXELS, Accept, AsJson, MaxPixels, Quiet, Workers
+from fauxlens.cli.options import DEFAULT_MAX_PIXELS, Accept, AsJson, MaxPixels, Quiet, Workers, savable
 
 
 def command(
     root: Annotated[Path, typer.Argument(help="The folder that holds the dataset.", metavar="ROOT")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where the manifest goes (.parquet, .csv or .jsonl).")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Where the manifest goes (.parquet, .csv or .jsonl).",
+            callback=savable,
+            metavar="FILE",
+        ),
+    ],
     layout: Annotated[
         str,
         typer.Option(help="auto, folder, brgen, genimage, imaginet, unbiased-genimage or imdl."),

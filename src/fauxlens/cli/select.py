@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 from fauxlens.cli import console
-from fauxlens.cli.options import AsJson, ManifestPath, RootOption
+from fauxlens.cli.options import AsJson, ManifestPath, RootOption, savable
 
 
 def command(
     manifest: ManifestPath,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where the chosen rows go.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Where the chosen rows go.", callback=savable, metavar="FILE")
+    ],
     where: Annotated[
         list[str] | None,
         typer.Option(

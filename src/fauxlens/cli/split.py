@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 from fauxlens.cli import console
-from fauxlens.cli.options import AsJson, ManifestPath, RootOption
+from fauxlens.cli.options import AsJson, ManifestPath, RootOption, savable
 
 
 def command(
     manifest: ManifestPath,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where the split manifest goes.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Where the split manifest goes.", callback=savable, metavar="FILE")
+    ],
     exact: Annotated[
         bool, typer.Option("--exact", help="Cut ranks instead of hash values, to meet published counts exactly.")
     ] = False,

@@ -34,10 +34,11 @@ def command(
     from fauxlens.manifest.verify import report_of, verify
     from fauxlens.report import write_report
 
+    given = read_manifest(manifest, root=root)
     folder = output or manifest.with_name(f"{manifest.stem}-verified")
     with console.progress_of(quiet or json) as progress:
         found = verify(
-            read_manifest(manifest, root=root),
+            given,
             folder,
             workers=workers,
             accept=[fault.value for fault in accept or ()],

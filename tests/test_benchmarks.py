@@ -1,0 +1,65 @@
+"""The benchmarks run, and print what is documented. What they measure is not judged here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+SPREAD = {"median", "lowest", "highest"}
+
+
+def printed(name: str, *arguments: object) -> dict[str, Any]:
+    line = [sys.executable, str(FOLDER / f"{name}.py"), *map(str, arguments)]
+    ended = subprocess.run(line, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(ended.stdout)  # one object and nothing else
+    assert found["benchmark"] == name
+    assert set(found["machine"]) == {"python", "platform", "processors", "libraries"}
+    assert "fauxlens" in found["machine"]["libraries"]
+    return found
+
+
+def are_times(times: dict[str, float]) -> bool:
+    return set(times) == SPREAD and 0 < times["lowest"] <= times["median"] <= times["highest"]
+
+
+def test_scan() -> None:
+    found = printed("scan", "--count", 3, "--rounds", 1)
+    assert found["files"] == 3
+    assert found["formats"] == {"jpeg": 3}
+    each = found["microseconds_a_file"]
+    assert {"facts", "scan", "pillow_open", "pillow_decode", "our_decode"} <= set(each)
+    assert all(are_times(times) for times in each.values())
+    assert {"scan_against_pillow_open", "scan_against_pillow_decode", "scan_against_our_decode"} <= set(found)
+
+
+def test_manifest() -> None:
+    found = printed("manifest", "--rows", 2_000, "--rounds", 1)
+    assert found["rows"] == 2_000
+    assert set(found["ways"]) == {"parquet", "csv"}
+    for way in found["ways"].values():
+        assert {"rows_measured", "seconds", "peak_megabytes", "scaled_up", "kept"} <= set(way)
+    assert (found["ways"]["parquet"]["scaled_up"], found["ways"]["csv"]["scaled_up"]) == (False, True)
+    assert {"file_megabytes", "csv_against_parquet"} <= set(found)
+
+
+def test_startup() -> None:
+    found = printed("startup", "--rounds", 1)
+    assert set(found["milliseconds"]) == {"bare", "typer", "import_fauxlens", "help", "version"}
+    assert all(are_times(times) for times in found["milliseconds"].values())
+    ratios = {"import_against_bare", "help_against_bare", "help_against_typer"}
+    assert {*ratios, "import_added_milliseconds", "help_added_to_typer_milliseconds"} <= set(found)
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
+def test_every_benchmark_is_in_the_readme_and_in_the_makefile(path: Path) -> None:
+    if path.stem == "measure":
+        return
+    assert f"| `{path.name}` |" in (FOLDER / "README.md").read_text(encoding="utf-8")
+    assert f"benchmarks/{path.name}" in (FOLDER.parent / "Makefile").read_text(encoding="utf-8")
+    assert f"def test_{path.stem}(" in Path(__file__).read_text(encoding="utf-8")
