@@ -61,14 +61,24 @@ class Audit:
         return tuple(one for one in self.shortcuts if one.alarm)
 
     @property
+    def found_in_pictures(self) -> dict[str, tuple[str, ...]]:
+        """Title of each picture-level shortcut that was found -> the generators it was found for (may be none)."""
+        found: dict[str, list[str]] = {}
+        for one in self.alarms:
+            if not is_about_files(one):
+                found.setdefault(one.title, []).extend([one.generator] if one.generator else [])
+        return {title: tuple(dict.fromkeys(generators)) for title, generators in found.items()}
+
+    @property
     def sentence(self) -> str:
         """The verdict, for somebody who reads nothing else."""
         told = self.baseline.sentence
-        others = [one for one in self.alarms if one.name != "metadata"]
+        others = [
+            title if not generators else f"{title} ({', '.join(generators)})"
+            for title, generators in self.found_in_pictures.items()
+        ]
         if others:
-            names = list(dict.fromkeys(_named(one) for one in others))
-            more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-            return f"{_capital(told)}. Also found: {'; '.join(names[:4])}{more}."
+            return f"{_capital(told)}. Also found in the pictures: {'; '.join(others)}."
         if self.features is None:
             return f"{_capital(told)}. No picture was looked at."
         return f"{_capital(told)}. No other shortcut was found by the probes that ran."
@@ -117,6 +127,11 @@ def audit(
     return Audit(manifest, plan, baseline, tuple(shortcuts), features, tuple(remarks))
 
 
+def is_about_files(one: Shortcut) -> bool:
+    """Whether a result comes from file facts, not from pictures."""
+    return one.name.startswith(("metadata", "file-facts", "fact-"))
+
+
 def _remarks(manifest: Manifest, usable: Manifest) -> Sequence[str]:
     remarks = []
     left = len(manifest) - len(usable)
@@ -132,11 +147,6 @@ def _remarks(manifest: Manifest, usable: Manifest) -> Sequence[str]:
     if layouts == "mixed":
         remarks.append("the manifest mixes several layouts; classes may differ by where they come from")
     return remarks
-
-
-def _named(one: Shortcut) -> str:
-    where = f" ({one.generator})" if one.generator else ""
-    return f"{one.title[:1].lower()}{one.title[1:]}{where}"
 
 
 def _capital(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fauxlens.audit.audit import Audit
+from fauxlens.audit.audit import Audit, is_about_files
 from fauxlens.audit.baseline import ALL, FILE_FACTS, Baseline, Variant
 from fauxlens.audit.shortcut import FAMILY_ALPHA, Shortcut
 from fauxlens.core.report import Column, Figure, Report, Section, Table
@@ -246,7 +246,7 @@ def _crosstab(manifest: Manifest, name: str, title: str, slug: str) -> Table:
 
 def _in_the_pictures(audit: Audit, prefix: str, slug: str) -> Section:
     title = f"{prefix}Shortcuts in the pictures"
-    found = [one for one in audit.shortcuts if not one.name.startswith(("metadata", "file-facts", "fact-"))]
+    found = [one for one in audit.shortcuts if not is_about_files(one)]
     if audit.features is None:
         return Section(title, ("No picture was looked at, by choice or because none can be read.",))
     features = audit.features
@@ -255,8 +255,7 @@ def _in_the_pictures(audit: Audit, prefix: str, slug: str) -> Section:
         f"{audit.plan.per_generator:,} of each generator). With this many, the AUC of a probe that finds nothing lies "
         f"within 0.5 ± {features.half_width():.3f} in 95 of 100 datasets; twice as many pictures would narrow that by "
         "about a third.",
-        f"Where the alarms are true to their level, a dataset without shortcuts raises any in at most {FAMILY_ALPHA:.0%} "
-        "of cases.",
+        f"Alarms are set so that a dataset without shortcuts raises any at all in at most {FAMILY_ALPHA:.0%} of cases.",
     ]
     for one in found:
         if one.alarm:

@@ -30,7 +30,7 @@ def command(
     quiet: Quiet = False,
 ) -> int:
     """Does the dataset give itself away? What can be told from file facts, thumbnails, borders, seeds, duplicates."""
-    from fauxlens.audit.audit import AuditPlan, audit
+    from fauxlens.audit.audit import AuditPlan, audit, is_about_files
     from fauxlens.audit.page import facts_of, report_of
     from fauxlens.audit.probes import PROBES
     from fauxlens.manifest.manifest import read_manifest
@@ -45,12 +45,12 @@ def command(
         console.say_json({**facts_of(found), "page": str(page)})
         return 0
     console.say(found.sentence)
-    rows = [
-        (one.title, one.generator, one.statistic_name, f"{one.statistic:.3f}" if one.statistic is not None else None)
-        for one in found.alarms
-    ]
-    if rows:
-        console.show_table(("shortcut", "generator", "statistic", "value"), rows, numbers=(3,))
+    facts = [(one.title, f"{one.statistic:.3f}", one.effect) for one in found.alarms if is_about_files(one)]
+    if facts:
+        console.show_table(("told from the files", "AUC", "how"), facts, numbers=(1,))
+    pictures = [(title, ", ".join(names) or "all fakes") for title, names in found.found_in_pictures.items()]
+    if pictures:
+        console.show_table(("found in the pictures", "of"), pictures)
     for line in found.remarks:
         console.say(f"note: {line}")
     console.say(f"wrote {page}")
