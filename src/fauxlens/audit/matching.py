@@ -189,8 +189,10 @@ class _Space:
         combinations = int((~fake[rows]).sum()) * int(fake[rows].sum())
         if combinations <= _MOST_COMBINATIONS:
             return [rows]
-        keys = [np.nan_to_num(sum_of, nan=-1.0) for sum_of in (self.numbers[:2] and [sum(self.numbers[:2])])]
-        keys = [*keys, *(np.nan_to_num(values, nan=-1.0) for values in self.numbers[2:]), *self.categories]
+        # Sides together first: width and height of a picture rise together, and one of them alone cuts badly.
+        sides = [np.sum(self.numbers[:2], axis=0)] if len(self.numbers) >= 2 else []
+        numbers = [*sides, *self.numbers[2 if sides else 0 :]]
+        keys = [*(np.nan_to_num(values, nan=-1.0) for values in numbers), *(c.astype(float) for c in self.categories)]
         order = rows[np.lexsort([key[rows] for key in keys])] if keys else rows
         return [
             np.sort(part) for part in np.array_split(order, int(np.ceil((combinations / _MOST_COMBINATIONS) ** 0.5)))

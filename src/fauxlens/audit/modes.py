@@ -190,7 +190,8 @@ class _Rows:
 
     def _equals(self, name: str, value: str) -> Flags:
         codes, names = coded(self.manifest, name)
-        return codes == (names.index(value) if value in names else -2)
+        # No row has the code -2, so a value that does not occur gives no row.
+        return np.asarray(codes == (names.index(value) if value in names else -2), dtype=bool)
 
 
 def _as_many_fakes(manifest: Manifest, seed: int) -> Manifest:
