@@ -6,7 +6,7 @@ they reach is a floor that any detector trained on this data must be compared wi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -215,7 +215,7 @@ def metadata_baseline(manifest: Manifest, plan: BaselinePlan | None = None, *, p
     generator = _generators(ordered, fake)
     measure = _Measure(facts, fake, group, generator, plan, progress)
     back = np.argsort(order, kind="stable")
-    variants = (measure.variant(ALL, facts.varying, back), measure.variant(FILE_FACTS, _pure(facts), back))
+    variants = measure.variants({ALL: facts.varying, FILE_FACTS: _pure(facts)}, back)
     single = measure.single()
     control = measure.control()
     return replace(
@@ -382,42 +382,19 @@ class _Measure:
         self.fold = assign_folds(fake, group, self.folds, seed=plan.seed)
         self.sample = _sampled(group, plan.sample_rows, self._chance("sample"))
 
-    def variant(self, name: str, facts: Sequence[str], back: Integers) -> Variant:
-        """Cross-validate one set of facts."""
-        self.progress(0, None, f"metadata-only baseline: {name}")
-        plan, fake = self.plan, self.fake
-        fitted = _Fitted(self.facts.only(facts), fake, self.fold, plan.seed)
-        score = fitted.score
-        names, part = np.unique(self.generator[fake], return_inverse=True)
-        of_row = np.zeros(len(fake), dtype=np.int64)
-        of_row[fake] = part
-        drawn = bootstrap_aucs(
-            fake, score, self.group, resamples=plan.resamples, rng=self._chance("bootstrap"), part=of_row,
-            parts=len(names),
-        )  # fmt: skip
-        called = self._called(score)
-        generators = []
-        for index, generator in enumerate(names):
-            mine = fake & (of_row == index)
-            value = auc(fake[~fake | mine], score[~fake | mine])
-            estimate = interval_of(value, drawn[:, 1 + index])
-            generators.append(GeneratorResult(str(generator), int(mine.sum()), estimate, int(called[mine].sum())))
-        p_value = permutation_p(
-            fake, score[None], self.group, permutations=plan.permutations, rng=self._chance("permute")
-        )[0]
-        right = called == fake
-        return Variant(
-            name=name,
-            facts=tuple(facts),
-            auc=interval_of(auc(fake, score), drawn[:, 0]),
-            p_value=float(p_value),
-            balanced_accuracy=float((right[fake].mean() + right[~fake].mean()) / 2),
-            accuracy=float(right.mean()),
-            reals_called_fake=int(called[~fake].sum()),
-            generators=tuple(generators),
-            importance=self._importance(fitted),
-            score=score[back],
-            called_fake=called[back],
+    def variants(self, sets: Mapping[str, Sequence[str]], back: Integers) -> tuple[Variant, ...]:
+        """Cross-validate each set of facts; their tests share the exchanges of labels."""
+        fitted: dict[str, _Fitted] = {}
+        for name, facts in sets.items():
+            self.progress(len(fitted), len(sets), f"metadata-only baseline: {name}")
+            fitted[name] = _Fitted(self.facts.only(facts), self.fake, self.fold, self.plan.seed)
+        scores = np.stack([one.score for one in fitted.values()])
+        p_values = permutation_p(
+            self.fake, scores, self.group, permutations=self.plan.permutations, rng=self._chance("permute")
+        )
+        return tuple(
+            self._variant(name, one, float(p_value), back)
+            for (name, one), p_value in zip(fitted.items(), p_values, strict=True)
         )
 
     def single(self) -> tuple[SingleFact, ...]:
@@ -476,6 +453,37 @@ class _Measure:
                 f"rows (whole groups, drawn by seed); their intervals are about {wider:.1f} times as wide as with all"
             )
         return tuple(said)
+
+    def _variant(self, name: str, fitted: _Fitted, p_value: float, back: Integers) -> Variant:
+        plan, fake, score = self.plan, self.fake, fitted.score
+        names, part = np.unique(self.generator[fake], return_inverse=True)
+        of_row = np.zeros(len(fake), dtype=np.int64)
+        of_row[fake] = part
+        drawn = bootstrap_aucs(
+            fake, score, self.group, resamples=plan.resamples, rng=self._chance("bootstrap"), part=of_row,
+            parts=len(names),
+        )  # fmt: skip
+        called = self._called(score)
+        generators = []
+        for index, generator in enumerate(names):
+            mine = fake & (of_row == index)
+            value = auc(fake[~fake | mine], score[~fake | mine])
+            estimate = interval_of(value, drawn[:, 1 + index])
+            generators.append(GeneratorResult(str(generator), int(mine.sum()), estimate, int(called[mine].sum())))
+        right = called == fake
+        return Variant(
+            name=name,
+            facts=fitted.facts.facts,
+            auc=interval_of(auc(fake, score), drawn[:, 0]),
+            p_value=p_value,
+            balanced_accuracy=float((right[fake].mean() + right[~fake].mean()) / 2),
+            accuracy=float(right.mean()),
+            reals_called_fake=int(called[~fake].sum()),
+            generators=tuple(generators),
+            importance=self._importance(fitted),
+            score=score[back],
+            called_fake=called[back],
+        )
 
     def _called(self, score: Floats) -> Flags:
         called = np.zeros(len(score), dtype=bool)
@@ -578,7 +586,7 @@ def _reading_of_kinds(facts: FactTable, fake: Flags) -> str:
 def _reading_by_class(
     values: Floats, fake: Flags, generator: npt.NDArray[Any], form: str, *, as_whole: bool = False, most: int = 4
 ) -> str:
-    """The middle half of the values of the reals and of each generator; of all fakes when there are more than `most`."""
+    """The middle half of the values of the reals and of each generator, or of all fakes when those are many."""
     names = np.unique(generator[fake])
     sorts = [("real", ~fake)]
     sorts += [(str(n), fake & (generator == n)) for n in names] if len(names) <= most else [("fake", fake)]

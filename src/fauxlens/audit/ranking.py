@@ -127,13 +127,20 @@ def shuffled(fake: Flags, group: Integers, rng: np.random.Generator) -> Flags:
     members = np.bincount(group)
     share = np.bincount(group, fake) / np.maximum(members, 1)
     share = share[rng.permutation(len(share))]
-    order = np.lexsort((rng.random(len(group)), group))
-    place = np.arange(len(group)) - (np.cumsum(members) - members)[group[order]]
-    # Systematic sampling: stepping through the group by its share passes a whole number at each fake. The small amount
-    # keeps thirds and the like from falling just short of one.
-    step, start = share[group[order]], rng.random(len(members))[group[order]] + 1e-9
-    drawn = np.empty(len(group), dtype=bool)
-    drawn[order] = np.floor(step * (place + 1) + start) > np.floor(step * place + start)
+    of_row = share[group]
+    drawn: Flags = of_row == 1
+    parted = np.flatnonzero((of_row > 0) & (of_row < 1))
+    if not len(parted):
+        return drawn
+    # In a random order within each group. Systematic sampling: stepping through a group by its share passes a whole
+    # number at each fake; the small amount keeps thirds and the like from falling just short of one.
+    parted = parted[np.lexsort((rng.random(len(parted)), group[parted]))]
+    groups = group[parted]
+    first = np.flatnonzero(np.diff(groups, prepend=-1))
+    sizes = np.diff(first, append=len(groups))
+    place = np.arange(len(groups)) - np.repeat(first, sizes)
+    start = np.repeat(rng.random(len(first)) + 1e-9, sizes)
+    drawn[parted] = np.floor(share[groups] * (place + 1) + start) > np.floor(share[groups] * place + start)
     return drawn
 
 

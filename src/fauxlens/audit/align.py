@@ -1,0 +1,303 @@
+"""A training set whose files do not give the label away: choose, match, write anew; and the unmatched set beside it.
+
+`raw.parquet` has as many images of each class as `constrained.parquet`, drawn from all, so that a detector trained on
+either shows what the shortcut was worth, and not what more data was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fauxlens.audit.baseline import PAIR
+from fauxlens.audit.facts import coded
+from fauxlens.audit.matching import (
+    MATCHABLE,
+    Flags,
+    Integers,
+    Loss,
+    Matching,
+    drawing_order,
+    is_fake,
+    match_exact,
+    match_pairs,
+    whole_numbers,
+)
+from fauxlens.audit.recode import RecodePlan, recode
+from fauxlens.core.errors import BadManifest, BadSetting
+from fauxlens.core.names import unknown
+from fauxlens.core.progress import Progress, silent
+from fauxlens.core.report import Column, Table
+from fauxlens.images.degrade.step import check_choice, check_number
+from fauxlens.manifest.manifest import Manifest
+from fauxlens.manifest.schema import OK
+
+RAW, CONSTRAINED = "raw.parquet", "constrained.parquet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlignPlan:
+    """What is chosen, what is matched, and how it is written.
+
+    Chosen: fakes of `generators` (all when empty); reals with both sides within `least_side` and `most_side` and of
+    `real_quality`. Matched: the facts of `match` (see MATCHABLE), `exact` (equal numbers in every cell; sizes in steps
+    of `size_step` for size_range) or in `pairs` (one to one, within `caliper`); `balance_content` asks for the same
+    content class as well. Written: `recode`, or nothing when None. `seed` draws.
+    """
+
+    generators: tuple[str, ...] = ()
+    least_side: int | None = None
+    most_side: int | None = None
+    real_quality: int | None = None
+    match: tuple[str, ...] = ()
+    method: str = "exact"
+    size_step: int = 64
+    caliper: float = 1.0
+    balance_content: bool = False
+    recode: RecodePlan | None = None
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        for name in self.match:
+            if name not in MATCHABLE:
+                raise unknown(name, MATCHABLE, "fact to match on")
+        check_choice("method", self.method, ("exact", "pairs"))
+        check_number("size_step", self.size_step, 1, 65536, whole=True, ranges=False)
+        check_number("caliper", self.caliper, 0, 1e6, ranges=False)
+        if self.least_side is not None and self.most_side is not None and self.least_side > self.most_side:
+            raise BadSetting("no side can be both", got=f"least_side {self.least_side}, most_side {self.most_side}")
+        if self.method == "pairs" and not self.match:
+            raise BadSetting(
+                "pairs need facts to be near in", wanted="match", got="nothing", hint="add match = ['size']"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Aligned:
+    """The constrained manifest, the raw one of the same numbers, and what became of every row.
+
+    `before` and `after` are (reals, fakes); for each class they differ by the sum of its `losses`.
+    """
+
+    manifest: Manifest
+    raw: Manifest
+    losses: tuple[Loss, ...]
+    before: tuple[int, int]
+    after: tuple[int, int]
+    mean_distance: float | None = None
+
+    def table(self) -> Table:
+        """The losses as a table, from the first step to the last."""
+        columns = (Column("class"), Column("left out because"), Column("images"))
+        rows = tuple((loss.label, loss.reason, loss.count) for loss in self.losses)
+        before, after = (f"{reals:,} reals and {fakes:,} fakes" for reals, fakes in (self.before, self.after))
+        note = f"{before} before, {after} after"
+        if self.mean_distance is not None:
+            note += f"; pairs are {self.mean_distance:.3g} apart in the mean"
+        return Table("alignment-losses", "What alignment left out", columns, rows, note)
+
+
+@dataclass(frozen=True)
+class AlignRecipe:
+    """A plan with a name, and a sentence for people."""
+
+    name: str
+    summary: str
+    plan: AlignPlan
+
+
+_FAITHFUL_96 = RecodePlan(mode="faithful", quality=96, subsampling="4:2:0")
+
+
+def _unbiased(name: str, generator: str) -> AlignRecipe:
+    plan = AlignPlan(
+        generators=(generator,), least_side=450, most_side=550, real_quality=96, balance_content=True,
+        recode=_FAITHFUL_96,
+    )  # fmt: skip
+    summary = f"UnbiasedGenImage's set for {generator}: reals of 450-550 px and quality 96, fakes once through JPEG 96"
+    return AlignRecipe(name, summary, plan)
+
+
+RECIPES: Mapping[str, AlignRecipe] = {
+    recipe.name: recipe
+    for recipe in (
+        _unbiased("wukong-450-550-96", "wukong"),
+        _unbiased("sd14-450-550-96", "stable_diffusion_v_1_4"),
+        _unbiased("sd15-450-550-96", "stable_diffusion_v_1_5"),
+        AlignRecipe(
+            "strict-96",
+            "every file decoded, cut to 256 px and saved at quality 96, 4:4:4, by one encoder; as many of both classes",
+            AlignPlan(recode=RecodePlan(quality=96, crop=256)),
+        ),
+        AlignRecipe(
+            "strict-96-history",
+            "strict-96, and fakes that were never a JPEG go through one like the reals' first",
+            AlignPlan(recode=RecodePlan(quality=96, crop=256, history=True)),
+        ),
+        AlignRecipe(
+            "matched-files",
+            "no file is touched: equal numbers for each size, format, quality and subsampling",
+            AlignPlan(match=("size", "format", "quality", "subsampling")),
+        ),
+    )
+}
+"""Named plans."""
+
+
+def align_recipe(name: str) -> AlignRecipe:
+    """The recipe called `name`."""
+    if name not in RECIPES:
+        raise unknown(name, RECIPES, "alignment recipe")
+    return RECIPES[name]
+
+
+def align(
+    manifest: Manifest, plan: AlignPlan, folder: Path, *, workers: int = 1, progress: Progress = silent
+) -> Aligned:
+    """Choose, match and write; saves `raw.parquet` and `constrained.parquet` into `folder`.
+
+    Pairs of which one picture cannot be read are left out whole. The same call goes on after any kind of end.
+    """
+    folder = Path(folder)
+    aligned = constrain(manifest, plan)
+    if plan.recode is not None:
+        aligned = _recoded(aligned, plan, plan.recode, folder, workers, progress)
+    aligned.raw.save(folder / RAW)
+    aligned.manifest.save(folder / CONSTRAINED)
+    return aligned
+
+
+def constrain(manifest: Manifest, plan: AlignPlan) -> Aligned:
+    """Choose and match, without writing anything: what `align` would keep, before any file is written anew.
+
+    The kept manifest has a further column `pair`, which a real and a fake share.
+    """
+    # A published list is enough to match on, but not to read pixels from.
+    usable = manifest.usable(listed=plan.recode is None)
+    _require_both(usable, "in this manifest", "alignment compares two classes")
+    before = _counts(usable)
+    losses: list[Loss] = []
+    pool = _step(usable, _of_generators(usable, plan.generators), f"generator is none of {plan.generators}", losses)
+    chosen = _chosen(pool, plan, losses)
+    matching = _matched(chosen, plan)
+    losses += matching.losses
+    kept = _kept(chosen, plan, matching)
+    after = _counts(kept)
+    return Aligned(kept, _raw(pool, after, plan.seed), tuple(losses), before, after, matching.mean_distance)
+
+
+def _chosen(pool: Manifest, plan: AlignPlan, losses: list[Loss]) -> Manifest:
+    fake = is_fake(pool)
+    width, height = whole_numbers(pool, "width"), whole_numbers(pool, "height")
+    if plan.least_side is not None or plan.most_side is not None:
+        low, high = plan.least_side or 0, plan.most_side or np.iinfo(np.int32).max
+        inside = (np.minimum(width, height) >= low) & (np.maximum(width, height) <= high)
+        pool = _step(pool, fake | inside, f"a side outside {low}-{'' if plan.most_side is None else high} px", losses)
+    if plan.real_quality is not None:
+        right = whole_numbers(pool, "jpeg_quality") == plan.real_quality
+        pool = _step(pool, is_fake(pool) | right, f"not of JPEG quality {plan.real_quality}", losses)
+    if plan.recode is not None and plan.recode.crop is not None:
+        shorter = np.minimum(whole_numbers(pool, "width"), whole_numbers(pool, "height"))
+        pool = _step(pool, shorter >= plan.recode.crop, f"smaller than the crop of {plan.recode.crop} px", losses)
+    return pool
+
+
+def _step(manifest: Manifest, keep: Flags, reason: str, losses: list[Loss]) -> Manifest:
+    if keep.all():
+        return manifest
+    fake = is_fake(manifest)
+    losses += [
+        Loss(label, reason, count)
+        for label, mask in (("real", ~fake), ("fake", fake))
+        if (count := int((mask & ~keep).sum()))
+    ]
+    kept = manifest.where(f"without: {reason}", keep)
+    _require_both(kept, f"after leaving out: {reason}", "widen what is chosen")
+    return kept
+
+
+def _matched(manifest: Manifest, plan: AlignPlan) -> Matching:
+    if plan.method == "pairs":
+        return match_pairs(manifest, plan.match, caliper=plan.caliper, within_content=plan.balance_content)
+    facts = plan.match
+    if plan.balance_content and "content" not in facts:
+        facts = (*facts, "content")
+    return match_exact(manifest, facts, size_step=plan.size_step, seed=plan.seed)
+
+
+def _kept(manifest: Manifest, plan: AlignPlan, matching: Matching) -> Manifest:
+    """The pairs' rows in the manifest's order, with a column that names each pair by its real."""
+    ids = manifest.values("id").astype(object)
+    names = np.full(len(manifest), None, dtype=object)
+    names[matching.real] = names[matching.fake] = ids[matching.real]
+    rows = np.sort(np.concatenate([matching.real, matching.fake]))
+    facts = ", ".join((*plan.match, *(("content",) if plan.balance_content else ()))) or "nothing but number"
+    why = f"matched on {facts} ({plan.method}, seed {plan.seed})"
+    kept = manifest.take(why, rows)
+    return kept.with_columns("pairs named in column 'pair'", {PAIR: pa.array(names[rows].tolist(), type=pa.string())})
+
+
+def _raw(pool: Manifest, counts: tuple[int, int], seed: int) -> Manifest:
+    chance = drawing_order(pool, f"raw {seed}")
+    fake = is_fake(pool)
+    drawn: list[Integers] = []
+    for mask, count in ((~fake, counts[0]), (fake, counts[1])):
+        rows = np.flatnonzero(mask)
+        drawn.append(rows[np.argsort(chance[rows], kind="stable")[:count]])
+    why = f"raw: {counts[0]:,} reals and {counts[1]:,} fakes drawn without matching (seed {seed})"
+    return replace(pool.take(why, np.sort(np.concatenate(drawn))), name=f"{pool.name}-raw")
+
+
+def _recoded(
+    aligned: Aligned, plan: AlignPlan, how: RecodePlan, folder: Path, workers: int, progress: Progress
+) -> Aligned:
+    written = recode(aligned.manifest, folder, how, seed=plan.seed, workers=workers, progress=progress)
+    written = replace(written, name=f"{aligned.raw.name.removesuffix('-raw')}-constrained")
+    bad = np.asarray(pc.not_equal(written.column("status"), OK).to_numpy(), dtype=bool)
+    if not bad.any():
+        return replace(aligned, manifest=written)
+    codes, _ = coded(written, PAIR)
+    torn = np.isin(codes, codes[bad])
+    losses = list(aligned.losses)
+    fake = is_fake(written)
+    for label, mask in (("real", ~fake), ("fake", fake)):
+        losses.append(Loss(label, "could not be read or written", int((mask & bad).sum())))
+        losses.append(Loss(label, "its partner could not be read or written", int((mask & torn & ~bad).sum())))
+    if torn.all():
+        first = written.where("failed", bad)[0]
+        raise BadManifest("no pair could be written", where=first.path, got=first.status, hint="run `fauxlens verify`")
+    kept = written.where("without pairs of which one could not be read", ~torn)
+    after = _counts(kept)
+    raw = _raw(aligned.raw, after, plan.seed)
+    return replace(aligned, manifest=kept, raw=raw, losses=tuple(x for x in losses if x.count), after=after)
+
+
+def _of_generators(manifest: Manifest, generators: tuple[str, ...]) -> Flags:
+    fake = is_fake(manifest)
+    if not generators:
+        return np.ones(len(manifest), dtype=bool)
+    codes, names = coded(manifest, "generator")
+    for name in generators:
+        if name not in names:
+            raise unknown(name, names, "generator in this manifest")
+    return ~fake | np.isin(codes, [names.index(name) for name in generators])
+
+
+def _counts(manifest: Manifest) -> tuple[int, int]:
+    fakes = int(is_fake(manifest).sum())
+    return len(manifest) - fakes, fakes
+
+
+def _require_both(manifest: Manifest, when: str, hint: str) -> None:
+    reals, fakes = _counts(manifest)
+    if not reals or not fakes:
+        gone = "real" if not reals else "fake"
+        raise BadManifest(
+            f"one class only {when}", wanted="real and fake pictures", got=f"{reals:,} reals, {fakes:,} fakes",
+            hint=f"{hint}: there is no {gone} picture",
+        )  # fmt: skip
