@@ -41,7 +41,9 @@ def pool(count: int, seed: int = 0) -> list[PictureFeatures]:
     return [features_of(to_pixels(picture(chance))) for _ in range(count)]
 
 
-def planted(change: Change, *, reals: int = 40, fakes: int = 40, seed: int = 0, size: int = 96) -> list[PictureFeatures]:
+def planted(
+    change: Change, *, reals: int = 40, fakes: int = 40, seed: int = 0, size: int = 96
+) -> list[PictureFeatures]:
     """Reals, then fakes; `change(values, number)` is done to each fake, `number` counting the fakes."""
     chance = np.random.default_rng(seed)
     drawn = [picture(chance, size, size) for _ in range(reals + fakes)]
@@ -81,9 +83,9 @@ def set_of(pictures: Sequence[PictureFeatures], reals: int = 40) -> tuple[Manife
 
 
 def clean_set(pictures: Sequence[PictureFeatures], seed: int, count: int = 120) -> tuple[Manifest, Features]:
-    """`count` of the pictures with labels, generators, contents and splits that have nothing to do with them.
+    """`count` of the pictures with labels, generators and contents that have nothing to do with them.
 
-    Every other set has pairs of one origin; half of those are pairs of a real and a fake.
+    Every fourth set has two generators. Every other one has pairs of one origin, of which half are a real and a fake.
     """
     chance = np.random.default_rng(seed)
     chosen = chance.permutation(len(pictures))[:count]
@@ -95,9 +97,9 @@ def clean_set(pictures: Sequence[PictureFeatures], seed: int, count: int = 120) 
             origin[first] = origin[second]
     manifest = manifest_of(
         [bool(one) for one in fake],
-        generator=[("a", "b")[number] for number in chance.integers(0, 2, count)],
+        generator=[("a", "b")[number] for number in chance.integers(0, 2 if seed % 4 == 0 else 1, count)],
         content=[CONTENTS[number] for number in chance.integers(0, len(CONTENTS), count)],
-        split=None,
+        split=[("train", "test")[number] for number in chance.integers(0, 2, count)] if seed % 2 == 0 else None,
         origin=origin,
     )
     return manifest, stack(manifest, [pictures[at] for at in chosen])

@@ -129,6 +129,11 @@ class Features:
         return np.array([row for row, name in enumerate(self.generator) if name == generator
                          and self.fake[row] == (generator is not None)], dtype=np.int64)  # fmt: skip
 
+    def flat(self, name: str) -> Values:
+        """One of the arrays as (N, D), also when there are no rows."""
+        array: Values = getattr(self, name)
+        return array.reshape(len(self), math.prod(SHAPES[name]))
+
     def half_width(self) -> float:
         """The half width of the 95 % interval of an AUC of 0.5 to expect from this many independent pictures."""
         pairs = {(int(g), bool(f)) for g, f in zip(self.group, self.fake, strict=True)}

@@ -25,7 +25,7 @@ FEWEST = 10  # units of each class; below, no test is worth its name
 _FOLDS = 5
 _FIRST = 200
 _PER_TEST = 300  # more permutations where many tests share one level, so that a corrected p-value can still be small
-_BOOTSTRAPS = 500
+_BOOTSTRAPS = 300
 _CELLS = 6_000_000  # floats of one working array
 
 Values = NDArray[np.float32]
@@ -239,7 +239,7 @@ def _associated(
         units, lambda labels: int((surprise(labels) >= reached - 1e-5).sum()), chance, tests, permutations
     )  # fmt: skip
     everyone = np.arange(len(label))
-    drawn = [_cramers_v(number, units.fake, chance.choice(everyone, len(everyone))) for _ in range(200)]
+    drawn = [_cramers_v(number, units.fake, chance.choice(everyone, len(everyone))) for _ in range(_BOOTSTRAPS // 3)]
     strength = _cramers_v(number, units.fake, everyone)
     low, high = (float(edge) for edge in np.quantile(drawn, (0.025, 0.975)))
     fakes = int(units.fake.sum())
@@ -371,9 +371,9 @@ def _auc_with_interval(
     names, numbers = np.unique(units.group, return_inverse=True)
     weights = chance.multinomial(len(names), np.full(len(names), 1 / len(names)), size=_BOOTSTRAPS)[:, numbers]
     order = np.argsort(score, kind="stable")
-    drawn = weights[:, order].astype(np.float64)
+    drawn = weights[:, order].astype(np.float32)
     is_fake = units.fake[order]
-    below = np.cumsum(drawn * ~is_fake, axis=1)
+    below = np.cumsum(drawn * ~is_fake, axis=1, dtype=np.float32)
     fakes, reals = (drawn * is_fake).sum(1), below[:, -1]
     usable = (fakes > 0) & (reals > 0)
     aucs = ((below * drawn * is_fake).sum(1)[usable]) / (fakes * reals)[usable]

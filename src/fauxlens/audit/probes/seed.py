@@ -38,7 +38,7 @@ def probe(features: Features, context: ProbeContext) -> list[Shortcut]:
                                   statistic_name="", effect_of=_effect_of)  # fmt: skip
     grey = features.grey.reshape(-1, 8, 4, 8, 4).mean((2, 4)).reshape(len(features), -1)
     layout = of_unit_length(grey - grey.mean(1, keepdims=True), features.content)
-    detail = features.residual.reshape(len(features), -1)
+    detail = features.flat("residual")
 
     def alike_in_layout(rows: Rows) -> Values:
         product: Values = layout[rows] @ layout[rows].T
