@@ -10,7 +10,7 @@ A picture gives, and nothing of it depends on any other picture:
 | spectrum | 64 x 64 | log power of the same crop, zero frequency in the middle |
 | grid | 16 | log of the mean jump at each of eight columns, then eight rows, against all eight |
 | border | 18 | how flat and how different the outermost rows, columns and strips are (`BORDER_NAMES`) |
-| corners | 4 x 32 x 32 | the corners (upper left, upper right, lower left, lower right), 64 native pixels a side, without slopes |
+| corners | 4 x 32 x 32 | upper left, upper right, lower left, lower right: 64 native pixels a side, without slopes |
 | residual | 64 x 64 | near the upper left, without its slow and its eight-periodic parts, of length 1 |
 
 Pixels are native everywhere but in the thumbnails; a picture that is too small is continued by reflection.
@@ -61,6 +61,7 @@ BORDER_NAMES = (
     "bottom strip level",
 )
 _CROP, _GRID_CROP, _CORNER = 128, 512, 64
+_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 Values = NDArray[np.float32]
 
@@ -128,6 +129,11 @@ class Features:
         return np.array([row for row, name in enumerate(self.generator) if name == generator
                          and self.fake[row] == (generator is not None)], dtype=np.int64)  # fmt: skip
 
+    def flat(self, name: str) -> Values:
+        """One of the arrays as (N, D), also when there are no rows."""
+        array: Values = getattr(self, name)
+        return array.reshape(len(self), math.prod(SHAPES[name]))
+
     def half_width(self) -> float:
         """The half width of the 95 % interval of an AUC of 0.5 to expect from this many independent pictures."""
         pairs = {(int(g), bool(f)) for g, f in zip(self.group, self.fake, strict=True)}
@@ -150,12 +156,11 @@ def features_of(pixels: NDArray[np.uint8]) -> PictureFeatures:
     """(H, W, 3) uint8 -> what the probes look at."""
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
         raise BadShape("features need RGB pixels", wanted="(H, W, 3) uint8", got=f"{pixels.shape} {pixels.dtype}")
-    luma = pixels @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
+    luma: Values = np.asarray(pixels @ _LUMA, dtype=np.float32)
     thumbnail = resize(pixels, (32, 32), "box")
-    weights = np.array([0.299, 0.587, 0.114], dtype=np.float32) / 255
     radial, spectrum = _spectra(luma)
     return PictureFeatures(
-        grey=_half(thumbnail @ weights),
+        grey=_half(thumbnail @ _LUMA / 255),
         colour=_half(thumbnail.reshape(16, 2, 16, 2, 3).mean((1, 3), dtype=np.float32) / 255),
         radial=_half(radial),
         spectrum=_half(spectrum),
@@ -180,7 +185,9 @@ def sample_features(
     limits: Limits = DEFAULT_LIMITS,
     progress: Progress = silent,
 ) -> Features:
-    """Read a sample of the pictures: up to `per_class` reals and fakes without a generator, and `per_generator` of each.
+    """Read a sample of the pictures: up to `per_class` reals, and `per_generator` fakes of each generator.
+
+    Fakes whose maker is not known count as a class of their own, with up to `per_class`.
 
     Which pictures are drawn depends on seed and id alone, not on the order of rows; a larger sample holds the smaller
     one. With `folder`, the work is resumable there. `workers=0` reads in this process.
@@ -365,9 +372,8 @@ def _border(luma: Values) -> Values:
 
 def _corners(luma: Values) -> Values:
     padded = luma if min(luma.shape) >= _CORNER else _padded(luma, _CORNER)
-    cut = np.stack([
-        padded[:_CORNER, :_CORNER], padded[:_CORNER, -_CORNER:], padded[-_CORNER:, :_CORNER], padded[-_CORNER:, -_CORNER:],
-    ])  # fmt: skip
+    ends = (slice(None, _CORNER), slice(-_CORNER, None))
+    cut = np.stack([padded[rows, columns] for rows in ends for columns in ends])
     small = cut.reshape(4, 32, 2, 32, 2).mean((2, 4), dtype=np.float32)
     return np.stack([np.clip(one - _blurred(one, 4), -48, 48) / 48 for one in small]).astype(np.float32)
 
@@ -403,14 +409,10 @@ def _padded(luma: Values, side: int) -> Values:
 def _blurred(values: Values, radius: int) -> Values:
     """The mean over a square of 2 * radius + 1, edges repeated."""
     side = 2 * radius + 1
-    for axis in (0, 1):
-        widths = [(0, 0), (0, 0)]
-        widths[axis] = (radius + 1, radius)
-        total = np.cumsum(np.pad(values, widths, mode="edge"), axis=axis, dtype=np.float64)
-        ahead, behind = ((slice(side, None), slice(None)), (slice(None, -side), slice(None)))
-        values = ((total[ahead] - total[behind]) if axis == 0 else (total[ahead[::-1]] - total[behind[::-1]])) / side
-        values = values.astype(np.float32)
-    return values
+    total = np.pad(values, radius + 1, mode="edge")[:-1, :-1].astype(np.float64).cumsum(0).cumsum(1)
+    squares = total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
+    mean: Values = (squares / side**2).astype(np.float32)
+    return mean
 
 
 def _half(values: NDArray[Any]) -> NDArray[np.float16]:

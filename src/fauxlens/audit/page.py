@@ -19,9 +19,9 @@ from fauxlens.report import charts
 _MOST_GROUPS = 8  # lines or outlines that one chart can bear
 
 
-def report_of(audit: Audit, after: Audit | None = None) -> Report:
-    """The report of one audit; with `after`, the same dataset aligned, told side by side."""
-    sections = [*_comparison(audit, after), *_sections(audit, "" if after is None else "Before: ")]
+def report_of(audit: Audit, after: Audit | None = None, *, losses: Table | None = None) -> Report:
+    """The report of one audit; with `after`, the same dataset aligned, told side by side, with its `losses`."""
+    sections = [*_comparison(audit, after, losses), *_sections(audit, "" if after is None else "Before: ")]
     if after is not None:
         sections += _sections(after, "After: ")
     sections.append(_how(audit, after))
@@ -87,7 +87,7 @@ def _plain(one: Shortcut) -> dict[str, Any]:
     }
 
 
-def _comparison(before: Audit, after: Audit | None) -> Iterator[Section]:
+def _comparison(before: Audit, after: Audit | None, losses: Table | None) -> Iterator[Section]:
     if after is None:
         return
     rows = []
@@ -100,9 +100,8 @@ def _comparison(before: Audit, after: Audit | None) -> Iterator[Section]:
     rows.append(("alarms", str(len(before.alarms)), str(len(after.alarms))))
     columns = (Column("what"), Column("before"), Column("after"))
     note = "An interval that contains 0.5 means that the facts were not shown to tell the classes apart."
-    yield Section(
-        "Before and after", tables=(Table("before-after", "What alignment changed", columns, tuple(rows), note),)
-    )
+    changed = Table("before-after", "What alignment changed", columns, tuple(rows), note)
+    yield Section("Before and after", tables=(changed,) if losses is None else (changed, losses))
 
 
 def _auc_text(baseline: Baseline, name: str) -> str:

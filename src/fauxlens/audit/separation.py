@@ -1,7 +1,10 @@
 """Tests at the level of independent groups: do numbers or kinds tell fakes from reals, and is one set too alike?
 
 The unit of all is one picture of a group and a class: pictures of one origin are never counted as independent. Labels
-are permuted over units; where a group holds a real and a fake (a photo and its forgery), the two are swapped instead.
+are permuted over units; where a group holds a real and a fake (a photo and its forgery), the two are swapped instead:
+that asks whether forging changed anything. Where other groups hold one class only, it is also asked whether the choice
+of what was forged shows: then one picture of each group is drawn, and labels are permuted over groups. The stronger
+answer of the two is given, at twice its p-value.
 Everything that is done before the labels are looked at (scaling, whitening, folds) is done without them, so that the
 test is exact whatever the numbers are. A p-value is (1 + as extreme) / (1 + permutations). When the first
 `_FIRST` permutations already say that nothing is there, the rest is not drawn: such a p-value is above 0.2.
@@ -9,9 +12,10 @@ test is exact whatever the numbers are. A p-value is (1 + as extreme) / (1 + per
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +25,7 @@ FEWEST = 10  # units of each class; below, no test is worth its name
 _FOLDS = 5
 _FIRST = 200
 _PER_TEST = 300  # more permutations where many tests share one level, so that a corrected p-value can still be small
-_BOOTSTRAPS = 500
+_BOOTSTRAPS = 300
 _CELLS = 6_000_000  # floats of one working array
 
 Values = NDArray[np.float32]
@@ -78,6 +82,9 @@ class Association:
     fakes: int
 
 
+_Found = TypeVar("_Found", Separation, Likeness, Association)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Units:
     rows: Rows
@@ -112,9 +119,52 @@ def separation(
 ) -> Separation | str:
     """(N, D) numbers, (N,) fake, (N,) group -> how well they separate, or a sentence on why that cannot be said."""
     chance = np.random.default_rng(seed)
-    units = _units(fake, group, chance)
-    if reason := _too_few(units):
-        return reason
+    designs = _designs(fake, group, chance)
+    if isinstance(designs, str):
+        return designs
+    share = tests * len(designs)
+    return _strongest([_separated(values, units, chance, share, permutations) for units in designs])
+
+
+def likeness(
+    similarity: Values,
+    fake: NDArray[np.bool_],
+    group: Rows,
+    *,
+    seed: int,
+    tests: int = 1,
+    permutations: int = PERMUTATIONS,
+) -> Likeness | str:
+    """(N, N) similarity, (N,) fake (the set), (N,) group -> how alike the set is, or why that cannot be said."""
+    chance = np.random.default_rng(seed)
+    designs = _designs(fake, group, chance)
+    if isinstance(designs, str):
+        return designs
+    share = tests * len(designs)
+    return _strongest([_likened(similarity, units, chance, share, permutations) for units in designs])
+
+
+def association(
+    kind: Rows,
+    fake: NDArray[np.bool_],
+    group: Rows,
+    *,
+    seed: int,
+    tests: int = 1,
+    permutations: int = PERMUTATIONS,
+) -> Association | str:
+    """(N,) kind, (N,) fake, (N,) group -> how strongly they hang together, or why it cannot be said."""
+    chance = np.random.default_rng(seed)
+    designs = _designs(fake, group, chance)
+    if isinstance(designs, str):
+        return designs
+    share = tests * len(designs)
+    return _strongest([_associated(kind, units, chance, share, permutations) for units in designs])
+
+
+def _separated(
+    values: Values, units: _Units, chance: np.random.Generator, tests: int, permutations: int
+) -> Separation | str:  # fmt: skip
     gram = _whitened_gram(values[units.rows])
     if gram is None:
         return "the pictures do not differ in this at all."
@@ -133,20 +183,9 @@ def separation(
     return Separation(auc, interval, p_value, len(units.fake) - fakes, fakes, units.rows, units.fake, score)
 
 
-def likeness(
-    similarity: Values,
-    fake: NDArray[np.bool_],
-    group: Rows,
-    *,
-    seed: int,
-    tests: int = 1,
-    permutations: int = PERMUTATIONS,
-) -> Likeness | str:
-    """(N, N) symmetric similarity, (N,) fake (the set), (N,) group -> how alike the set is, or why it cannot be said."""
-    chance = np.random.default_rng(seed)
-    units = _units(fake, group, chance)
-    if reason := _too_few(units):
-        return reason
+def _likened(
+    similarity: Values, units: _Units, chance: np.random.Generator, tests: int, permutations: int
+) -> Likeness | str:  # fmt: skip
     near = np.array(similarity[np.ix_(units.rows, units.rows)], dtype=np.float32)
     # Pairs of one origin say nothing; the diagonal is among them.
     near[units.group[:, None] == units.group[None, :]] = 0
@@ -179,20 +218,9 @@ def likeness(
     )
 
 
-def association(
-    kind: Rows,
-    fake: NDArray[np.bool_],
-    group: Rows,
-    *,
-    seed: int,
-    tests: int = 1,
-    permutations: int = PERMUTATIONS,
-) -> Association | str:
-    """(N,) kind, (N,) fake, (N,) group -> how strongly they hang together, or why it cannot be said."""
-    chance = np.random.default_rng(seed)
-    units = _units(fake, group, chance)
-    if reason := _too_few(units):
-        return reason
+def _associated(
+    kind: Rows, units: _Units, chance: np.random.Generator, tests: int, permutations: int
+) -> Association | str:  # fmt: skip
     names, number = np.unique(kind[units.rows], return_inverse=True)
     if len(names) < 2:
         return "all of them are of one kind."
@@ -211,7 +239,7 @@ def association(
         units, lambda labels: int((surprise(labels) >= reached - 1e-5).sum()), chance, tests, permutations
     )  # fmt: skip
     everyone = np.arange(len(label))
-    drawn = [_cramers_v(number, units.fake, chance.choice(everyone, len(everyone))) for _ in range(200)]
+    drawn = [_cramers_v(number, units.fake, chance.choice(everyone, len(everyone))) for _ in range(_BOOTSTRAPS // 3)]
     strength = _cramers_v(number, units.fake, everyone)
     low, high = (float(edge) for edge in np.quantile(drawn, (0.025, 0.975)))
     fakes = int(units.fake.sum())
@@ -233,25 +261,36 @@ def _cramers_v(kind: Rows, fake: NDArray[np.bool_], rows: Rows) -> float:
     return min(1.0, float(np.sqrt(square / (1 - 1 / (total - 1)))))
 
 
-def _units(fake: NDArray[np.bool_], group: Rows, chance: np.random.Generator) -> _Units:
-    """One picture of each group and class, drawn by chance, in an order that tells nothing."""
+def _designs(fake: NDArray[np.bool_], group: Rows, chance: np.random.Generator) -> list[_Units] | str:
+    """The ways to draw units that are large enough, or why there is none."""
+    both = _units(fake, group, chance, keys=group * 2 + fake)
+    found = [both]
+    if 0 < int((both.partner != np.arange(len(both.rows))).sum()) <= len(both.rows) - FEWEST:
+        found.append(_units(fake, group, chance, keys=group))
+    enough = [units for units in found if min(units.fake.sum(), (~units.fake).sum()) >= FEWEST]
+    return enough or _too_few(both)
+
+
+def _strongest(found: Sequence[_Found | str]) -> _Found | str:
+    results = [one for one in found if not isinstance(one, str)]
+    return min(results, key=lambda one: one.p_value) if results else found[0]
+
+
+def _units(fake: NDArray[np.bool_], group: Rows, chance: np.random.Generator, *, keys: Rows) -> _Units:
+    """One picture of each key, drawn by chance, in an order that tells nothing."""
     shuffled = chance.permutation(len(fake))
-    keys = group[shuffled] * 2 + fake[shuffled]
-    _, first = np.unique(keys, return_index=True)
+    _, first = np.unique(keys[shuffled], return_index=True)
     rows = chance.permutation(shuffled[first]).astype(np.int64)
     place = {(int(group[row]), bool(fake[row])): at for at, row in enumerate(rows)}
     partner = np.array([place.get((int(group[row]), not fake[row]), at) for at, row in enumerate(rows)], dtype=np.int64)
     return _Units(rows, fake[rows], group[rows], partner)
 
 
-def _too_few(units: _Units) -> str | None:
+def _too_few(units: _Units) -> str:
     fakes = int(units.fake.sum())
-    reals = len(units.fake) - fakes
-    if min(reals, fakes) >= FEWEST:
-        return None
     return (
-        f"only {reals} independent reals and {fakes} independent fakes; a comparison needs at least {FEWEST} of each "
-        "(pictures of one origin, and pictures that look exactly the same, count once)."
+        f"only {len(units.fake) - fakes} independent reals and {fakes} independent fakes; a comparison needs at least "
+        f"{FEWEST} of each (pictures of one origin, and pictures that look exactly the same, count once)."
     )
 
 
@@ -292,7 +331,7 @@ def _whitened_gram(values: Values) -> Values | None:
 
 
 def _out_of_fold(gram: Values, labels: Values, fold: Rows) -> Values:
-    """(n, n), (n, P), (n,) -> (n, P): projection on mean fake minus mean real of the other folds, from their midpoint."""
+    """(n, n), (n, P), (n,) -> (n, P): projection on mean fake minus mean real of the other folds, from the midpoint."""
     members = [np.flatnonzero(fold == number) for number in range(_FOLDS)]
     parts = [gram[:, part] @ labels[part] for part in members]
     ones = [gram[:, part].sum(1) for part in members]
@@ -332,17 +371,17 @@ def _auc_with_interval(
     names, numbers = np.unique(units.group, return_inverse=True)
     weights = chance.multinomial(len(names), np.full(len(names), 1 / len(names)), size=_BOOTSTRAPS)[:, numbers]
     order = np.argsort(score, kind="stable")
-    drawn = weights[:, order].astype(np.float64)
+    drawn = weights[:, order].astype(np.float32)
     is_fake = units.fake[order]
-    below = np.cumsum(drawn * ~is_fake, axis=1)
+    below = np.cumsum(drawn * ~is_fake, axis=1, dtype=np.float32)
     fakes, reals = (drawn * is_fake).sum(1), below[:, -1]
     usable = (fakes > 0) & (reals > 0)
     aucs = ((below * drawn * is_fake).sum(1)[usable]) / (fakes * reals)[usable]
     low, high = np.quantile(aucs, (0.025, 0.975))
-    # Where no resample can differ (AUC 0 or 1), the bootstrap is blind; a Wilson interval on the smaller class is not.
-    z, count = 1.96**2, min(len(fake), len(real))
-    if auc == 1:
-        low = min(low, count / (count + z))
-    if auc == 0:
-        high = max(high, z / (count + z))
+    # Near 0 and 1 hardly any resample differs and the bootstrap is blind; a Wilson interval is not.
+    z, count = 1.96, min(len(fake), len(real))
+    if min(auc, 1 - auc) * count < 1:
+        middle, reach = auc + z**2 / (2 * count), z * math.sqrt(auc * (1 - auc) / count + z**2 / (4 * count**2))
+        low = min(low, (middle - reach) / (1 + z**2 / count))
+        high = max(high, (middle + reach) / (1 + z**2 / count))
     return auc, (float(min(low, auc)), float(max(high, auc)))

@@ -15,7 +15,21 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from fauxlens.cli import audit, console, degrade, doctor, extract, fetch, prune, scan, select, split, status, verify
+from fauxlens.cli import (
+    align,
+    audit,
+    console,
+    degrade,
+    doctor,
+    extract,
+    fetch,
+    prune,
+    scan,
+    select,
+    split,
+    status,
+    verify,
+)
 from fauxlens.core.errors import (
     BadManifest,
     BadSetting,
@@ -70,6 +84,7 @@ app.command("select")(select.command)
 app.command("split")(split.command)
 app.command("degrade")(degrade.command)
 app.command("audit")(audit.command)
+app.command("align")(align.command)
 app.command("fetch")(fetch.command)
 app.command("unpack")(fetch.unpack_command)
 app.command("extract-reals")(extract.command)

@@ -16,8 +16,8 @@ WORDING = Wording(
     "border",
     "Borders",
     "the outermost rows and columns and the lower strip",
-    "Frames, bars, flat or odd edge lines tell the classes apart; they come from padding, cropping, watermark bars or a "
-    "generator's edge. Crop a few pixels off all pictures alike, and look at the examples.",
+    "Frames, bars, flat or odd edge lines tell the classes apart; they come from padding, cropping, watermark bars "
+    "or a generator's edge. Crop a few pixels off all pictures alike, and look at the examples.",
 )
 
 

@@ -24,7 +24,6 @@ WORDING = Wording(
 
 def probe(features: Features, context: ProbeContext) -> list[Shortcut]:
     """A class template on the four corners without their slopes, on the whole and for each generator."""
-    values = features.corners.reshape(len(features), -1)
 
     def four(rows: Rows) -> NDArray[np.uint8]:
         upper_left, upper_right, lower_left, lower_right = features.corners[rows].mean(0)
@@ -34,4 +33,4 @@ def probe(features: Features, context: ProbeContext) -> list[Shortcut]:
     def figures() -> tuple[Figure, ...]:
         return (mean_sheet(features, "mean-corners", "Mean corners of each class and generator", four),)
 
-    return linear_shortcuts(features, context, values, WORDING, figures=figures)
+    return linear_shortcuts(features, context, features.flat("corners"), WORDING, figures=figures)

@@ -26,14 +26,15 @@ LABELS = Wording(
     "duplicates",
     "One picture under two labels",
     "",
-    "The same picture is called real and fake: whichever a detector says, it is wrong once, and its training is told both.",
+    "The same picture is called real and fake: whichever a detector says, it is wrong once, and its training "
+    "is told both.",
 )
 SPLITS = Wording(
     "leaks",
     "Copies across splits",
     "",
-    "A detector that is trained on one of them and tested on the other has seen the answer. Keep copies, and everything "
-    "made from one photo, in one split (`fauxlens split` does).",
+    "A detector that is trained on one of them and tested on the other has seen the answer. Keep copies, and "
+    "everything made from one photo, in one split (`fauxlens split` does).",
 )
 LOOKED_AT = 300  # near pairs; more are taken at their hashes' word
 _LISTED = 50
@@ -102,8 +103,8 @@ def _with_hashes(manifest: Manifest, features: Features) -> tuple[Manifest, str]
     of_sample = dict(zip(features.ids, features.phash, strict=True))
     hashes = pa.array([of_sample.get(key) for key in manifest.column("id").to_pylist()], type=pa.uint64())
     filled = manifest.with_columns("hashes of the sample", {"phash": hashes})
-    return filled, f" The manifest has no hashes: only the {len(features):,} pictures of the sample were compared; run " \
-        "`fauxlens verify` to compare all."  # fmt: skip
+    note = f" The manifest has no hashes: only the {len(features):,} pictures of the sample were compared; "
+    return filled, note + "run `fauxlens verify` to compare all."
 
 
 def _under_two_labels(manifest: Manifest, exact: Sequence[tuple[int, ...]], note: str) -> Shortcut:

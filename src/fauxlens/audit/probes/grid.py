@@ -17,9 +17,9 @@ WORDING = Wording(
     "grid",
     "The 8 x 8 grid",
     "the strength and place of an 8 x 8 grid",
-    "JPEG leaves this grid in the pixels, also when the picture is stored as PNG afterwards: the classes were compressed "
-    "differently. Give both the same history of compression. (Decoders that double in size three times can leave a "
-    "period of eight too; compare generators saved alike before blaming the codec.)",
+    "JPEG leaves this grid in the pixels, also when the picture is stored as PNG afterwards: the classes were "
+    "compressed differently. Give both the same history of compression. (Decoders that double in size three times can "
+    "leave a period of eight too; compare generators saved alike before blaming the codec.)",
 )
 
 

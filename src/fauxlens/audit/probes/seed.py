@@ -1,8 +1,8 @@
 """One seed or one noise pattern: do the pictures of a generator share what should be drawn anew for each?
 
 Two measures, both the mean correlation of two pictures of different origin: of thumbnails of 8 x 8 pixels (one initial
-noise gives one layout to all prompts), after the means of all and of each content are taken away; and of the fine detail
-at one place (a noise pattern that was added to all). No `series`.
+noise gives one layout to all prompts), after the means of all and of each content are taken away; and of the fine
+detail at one place (a noise pattern that was added to all). No `series`.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ LAYOUT = Wording(
     "seed",
     "One layout for all",
     "layout",
-    "The pictures share one layout of light and dark, as they do when all were made from one seed (or one subject). They "
-    "are not independent samples: a result on them counts as that of very few. Draw a new seed for each picture.",
+    "The pictures share one layout of light and dark, as they do when all were made from one seed (or one subject). "
+    "They are not independent samples: a result on them counts as that of very few. Draw a new seed for each picture.",
 )
 PATTERN = Wording(
     "seed",
     "One fixed pattern",
     "fine detail",
-    "The pictures share fine detail at the same place: one noise pattern that was added to all, or a fingerprint that the "
-    "generator leaves at a fixed place. A detector can learn the pattern itself, which a shift of a few pixels removes.",
+    "The pictures share fine detail at the same place: one noise pattern that was added to all, or a fingerprint that "
+    "the generator leaves at a fixed place. A detector can learn the pattern itself, which a shift of a few pixels "
+    "removes.",
 )
 _MEASURES = 2
 
@@ -37,7 +38,7 @@ def probe(features: Features, context: ProbeContext) -> list[Shortcut]:
                                   statistic_name="", effect_of=_effect_of)  # fmt: skip
     grey = features.grey.reshape(-1, 8, 4, 8, 4).mean((2, 4)).reshape(len(features), -1)
     layout = of_unit_length(grey - grey.mean(1, keepdims=True), features.content)
-    detail = features.residual.reshape(len(features), -1)
+    detail = features.flat("residual")
 
     def alike_in_layout(rows: Rows) -> Values:
         product: Values = layout[rows] @ layout[rows].T

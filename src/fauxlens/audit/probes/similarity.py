@@ -22,8 +22,8 @@ WORDING = Wording(
     "similarity",
     "Similarity within one generator",
     "how alike two pictures are",
-    "Unusually high similarity within one generator: its pictures show nearly the same thing, so they are fewer samples "
-    "than they seem, and a detector can learn the subject. Use more and more varied prompts, or match the reals to them.",
+    "Unusually high similarity within one generator: its pictures show nearly the same thing, so they are fewer "
+    "samples than they seem, and a detector can learn the subject. Vary the prompts, or match the reals to them.",
 )
 
 
@@ -73,12 +73,13 @@ def _colours(colour: Values) -> Values:
     level = np.clip((colour.reshape(len(colour), -1, 3) * 4).astype(np.int64), 0, 3)
     number = level @ np.array([16, 4, 1]) + 64 * np.arange(len(colour))[:, None]
     counts = np.bincount(number.reshape(-1), minlength=64 * len(colour)).reshape(-1, 64)
-    return np.sqrt(counts / number.shape[1]).astype(np.float32)
+    colours: Values = np.sqrt(counts / number.shape[1]).astype(np.float32)
+    return colours
 
 
 def _effect_of(found: Likeness, against: str) -> str:
     how = "no more than" if found.p_value > 0.05 else "more than"
     return (
-        f"{found.inside:.1%} of the pairs of {against} are alike, {found.outside:.1%} of the pairs of reals: {how} chance "
-        f"explains ({found.fakes} pictures, {found.reals} reals; corrected p = {found.p_value:.2g})."
+        f"{found.inside:.1%} of the pairs of {against} are alike, {found.outside:.1%} of the pairs of reals: {how} "
+        f"chance explains ({found.fakes} pictures, {found.reals} reals; corrected p = {found.p_value:.2g})."
     )

@@ -5,8 +5,8 @@ shortcut), and how it was generated (the very trace a detector is after). So it 
 among pictures of like format, quality and size: what remains there is not due to these. The facts of the files have a
 baseline of their own, and that one raises the alarm.
 
-`series` of the result on the whole: `frequency` (cycles a pixel) and, for each of `real`, `fake` and the generators, the
-mean log power.
+`series` of the result on the whole: `frequency` (cycles a pixel) and, for each of `real`, `fake` and the generators,
+the mean log power.
 """
 
 from __future__ import annotations

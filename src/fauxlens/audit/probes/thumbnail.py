@@ -24,7 +24,7 @@ WORDING = Wording(
 def probe(features: Features, context: ProbeContext) -> list[Shortcut]:
     """A class template on grey and colour thumbnails, on the whole and for each generator."""
     count = len(features)
-    values = np.concatenate([features.grey.reshape(count, -1), features.colour.reshape(count, -1)], axis=1)
+    values = np.concatenate([features.flat("grey"), features.flat("colour")], axis=1)
     series = {}
     if 0 < features.fake.sum() < count:
         difference = features.grey[features.fake].mean(0) - features.grey[~features.fake].mean(0)
