@@ -118,6 +118,7 @@ def test_one_subject_within_one_generator_is_found_and_named():
     assert ("Similarity within one generator", "narrow") in found
     assert ("Similarity within one generator", "fair") not in found
     assert found["Similarity within one generator", "narrow"].figures
+    assert "within one generator" in found["Similarity within one generator", "narrow"].meaning
 
 
 def test_one_seed_of_one_generator_is_told_by_its_name(clean):
@@ -286,6 +287,8 @@ def test_every_probe_answers_with_its_own_words(clean):
         for one in look_up(PROBES, name, "probe")(features, context):
             assert one.title
             assert one.skipped or (one.statistic_name and one.effect and one.meaning)
+            if one.p_value is not None and one.p_value > 0.05:
+                assert one.meaning.startswith(("No sign", "There is nothing"))
 
 
 def test_a_family_passes_its_level_on_only_when_all_of_it_is_alarmed():

@@ -19,6 +19,8 @@ from fauxlens.report.sheet import contact_sheet
 
 MOST_REALS = 400  # beside one generator: more reals cost time and add little to what limits the comparison
 SHOWN_GENERATORS = 12
+SEEN = 0.05  # a corrected p-value above this is told as "no sign"
+NO_SIGN = "No sign of this shortcut in the sample; one that is smaller than the interval shows could still be there."
 
 Values = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -131,7 +133,7 @@ def linear_shortcuts(
     shortcuts = []
     results = separations(features, context, values, wording)
     # A figure of a difference that is not there would be read as one.
-    telling = any(not isinstance(found, str) and found.p_value <= 0.05 for _, found in results)
+    telling = any(not isinstance(found, str) and found.p_value <= SEEN for _, found in results)
     for comparison, found in results:
         if isinstance(found, str):
             reason = f"{comparison.against[0].upper()}{comparison.against[1:]}: {found}"
@@ -148,7 +150,7 @@ def linear_shortcuts(
                 p_value=None if context_only else found.p_value,
                 count=found.reals + found.fakes,
                 effect=effect_of(found, wording.looks_at, comparison.against),
-                meaning=wording.meaning,
+                meaning=wording.meaning if context_only or found.p_value <= SEEN else NO_SIGN,
                 generator=comparison.generator,
                 examples=_most_telling(features, comparison, found),
                 tables=tables() if whole else (),
@@ -162,7 +164,7 @@ def linear_shortcuts(
 
 def effect_of(found: Separation, looks_at: str, against: str) -> str:
     """How large a separation is, in words."""
-    if found.p_value > 0.05:
+    if found.p_value > SEEN:
         # With pairs of one origin the permutations keep what the origins share, and so does the AUC.
         chance = "the choice of their origins explains" if found.interval[0] > 0.5 else "chance explains"
         return (
