@@ -17,6 +17,7 @@ from fauxlens.core.seeds import seed_for
 from fauxlens.manifest.manifest import Manifest
 from fauxlens.report.sheet import contact_sheet
 
+MOST_OF_A_CLASS = 800  # in the comparison of the whole: its cost grows with the square
 MOST_REALS = 400  # beside one generator: more reals cost time and add little to what limits the comparison
 SHOWN_GENERATORS = 12
 SEEN = 0.05  # a corrected p-value above this is told as "no sign"
@@ -42,7 +43,7 @@ class ProbeContext:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """Rows of the features to compare: all reals with all fakes (`generator` None), or with those of one generator."""
+    """Rows of the features to compare: reals with all sorts of fakes (generator None), or with those of one."""
 
     generator: str | None
     rows: Rows
@@ -65,7 +66,7 @@ class Wording:
 
 def comparisons(features: Features, context: ProbeContext) -> list[Comparison]:
     """The whole, then each generator; only the whole when there is one generator and nothing else."""
-    found = [Comparison(None, np.arange(len(features), dtype=np.int64))]
+    found = [Comparison(None, _some_of_both(features, context))]
     makers = {name for name, fake in zip(features.generator, features.fake, strict=True) if fake}
     if len(makers) < 2:
         return found
@@ -202,6 +203,17 @@ def enlarged(values: Values, times: int, spread: float | None = None) -> NDArray
 def distinct(paths: Sequence[str], most: int = 4) -> tuple[str, ...]:
     """The first few paths, each once."""
     return tuple(dict.fromkeys(paths))[:most]
+
+
+def _some_of_both(features: Features, context: ProbeContext) -> Rows:
+    """All rows, or up to the limit of each class; what belongs to one origin is taken or left together."""
+    names, number = np.unique(features.group, return_inverse=True)
+    turn = np.random.default_rng(context.seed_of("whole", None)).permutation(len(names))[number]
+    kept = []
+    for side in (False, True):
+        rows = np.flatnonzero(features.fake == side)
+        kept.append(rows[np.argsort(turn[rows], kind="stable")][:MOST_OF_A_CLASS])
+    return np.asarray(np.sort(np.concatenate(kept)), dtype=np.int64)
 
 
 def _some_reals(features: Features, context: ProbeContext, reals: Rows, fakes: Rows) -> Rows:
