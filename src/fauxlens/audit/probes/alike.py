@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from fauxlens.audit.features import Features
 from fauxlens.audit.probes.comparison import (
+    NO_SIGN,
+    SEEN,
     Comparison,
     ProbeContext,
     Rows,
@@ -56,7 +58,7 @@ def likeness_shortcuts(
             shortcuts.append(skipped(wording, comparison.generator, reason))
             continue
         most = rows[found.rows[np.argsort(-found.alike, kind="stable")]]
-        wanted = figure_title is not None and found.p_value <= 0.05
+        wanted = figure_title is not None and found.p_value <= SEEN
         shortcuts.append(
             Shortcut(
                 name=wording.name,
@@ -67,7 +69,7 @@ def likeness_shortcuts(
                 p_value=found.p_value,
                 count=found.reals + found.fakes,
                 effect=effect_of(found, comparison.against),
-                meaning=wording.meaning,
+                meaning=wording.meaning if found.p_value <= SEEN else NO_SIGN,
                 generator=comparison.generator,
                 examples=distinct([features.paths[row] for row in most[:8]]),
                 figures=(_most_alike(features, comparison, figure_title or "", most),) if wanted else (),

@@ -17,8 +17,11 @@ from fauxlens.core.seeds import seed_for
 from fauxlens.manifest.manifest import Manifest
 from fauxlens.report.sheet import contact_sheet
 
+MOST_OF_A_CLASS = 800  # in the comparison of the whole: its cost grows with the square
 MOST_REALS = 400  # beside one generator: more reals cost time and add little to what limits the comparison
 SHOWN_GENERATORS = 12
+SEEN = 0.05  # a corrected p-value above this is told as "no sign"
+NO_SIGN = "No sign of this shortcut in the sample; one that is smaller than the interval shows could still be there."
 
 Values = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -40,7 +43,7 @@ class ProbeContext:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """Rows of the features to compare: all reals with all fakes (`generator` None), or with those of one generator."""
+    """Rows of the features to compare: reals with all sorts of fakes (generator None), or with those of one."""
 
     generator: str | None
     rows: Rows
@@ -63,7 +66,7 @@ class Wording:
 
 def comparisons(features: Features, context: ProbeContext) -> list[Comparison]:
     """The whole, then each generator; only the whole when there is one generator and nothing else."""
-    found = [Comparison(None, np.arange(len(features), dtype=np.int64))]
+    found = [Comparison(None, _some_of_both(features, context))]
     makers = {name for name, fake in zip(features.generator, features.fake, strict=True) if fake}
     if len(makers) < 2:
         return found
@@ -131,7 +134,7 @@ def linear_shortcuts(
     shortcuts = []
     results = separations(features, context, values, wording)
     # A figure of a difference that is not there would be read as one.
-    telling = any(not isinstance(found, str) and found.p_value <= 0.05 for _, found in results)
+    telling = any(not isinstance(found, str) and found.p_value <= SEEN for _, found in results)
     for comparison, found in results:
         if isinstance(found, str):
             reason = f"{comparison.against[0].upper()}{comparison.against[1:]}: {found}"
@@ -148,7 +151,7 @@ def linear_shortcuts(
                 p_value=None if context_only else found.p_value,
                 count=found.reals + found.fakes,
                 effect=effect_of(found, wording.looks_at, comparison.against),
-                meaning=wording.meaning,
+                meaning=wording.meaning if context_only or found.p_value <= SEEN else NO_SIGN,
                 generator=comparison.generator,
                 examples=_most_telling(features, comparison, found),
                 tables=tables() if whole else (),
@@ -162,7 +165,7 @@ def linear_shortcuts(
 
 def effect_of(found: Separation, looks_at: str, against: str) -> str:
     """How large a separation is, in words."""
-    if found.p_value > 0.05:
+    if found.p_value > SEEN:
         # With pairs of one origin the permutations keep what the origins share, and so does the AUC.
         chance = "the choice of their origins explains" if found.interval[0] > 0.5 else "chance explains"
         return (
@@ -200,6 +203,17 @@ def enlarged(values: Values, times: int, spread: float | None = None) -> NDArray
 def distinct(paths: Sequence[str], most: int = 4) -> tuple[str, ...]:
     """The first few paths, each once."""
     return tuple(dict.fromkeys(paths))[:most]
+
+
+def _some_of_both(features: Features, context: ProbeContext) -> Rows:
+    """All rows, or up to the limit of each class; what belongs to one origin is taken or left together."""
+    names, number = np.unique(features.group, return_inverse=True)
+    turn = np.random.default_rng(context.seed_of("whole", None)).permutation(len(names))[number]
+    kept = []
+    for side in (False, True):
+        rows = np.flatnonzero(features.fake == side)
+        kept.append(rows[np.argsort(turn[rows], kind="stable")][:MOST_OF_A_CLASS])
+    return np.asarray(np.sort(np.concatenate(kept)), dtype=np.int64)
 
 
 def _some_reals(features: Features, context: ProbeContext, reals: Rows, fakes: Rows) -> Rows:

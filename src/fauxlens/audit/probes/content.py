@@ -8,7 +8,17 @@ from __future__ import annotations
 import numpy as np
 
 from fauxlens.audit.features import Features
-from fauxlens.audit.probes.comparison import ProbeContext, Wording, comparisons, distinct, one_class, skipped, testable
+from fauxlens.audit.probes.comparison import (
+    NO_SIGN,
+    SEEN,
+    ProbeContext,
+    Wording,
+    comparisons,
+    distinct,
+    one_class,
+    skipped,
+    testable,
+)
 from fauxlens.audit.separation import Association, association
 from fauxlens.audit.shortcut import Shortcut
 from fauxlens.core.report import Column, Table
@@ -56,7 +66,7 @@ def probe(features: Features, context: ProbeContext) -> list[Shortcut]:
                 p_value=found.p_value,
                 count=found.reals + found.fakes,
                 effect=_effect_of(found, comparison.against),
-                meaning=WORDING.meaning,
+                meaning=WORDING.meaning if found.p_value <= SEEN else NO_SIGN,
                 generator=comparison.generator,
                 examples=distinct(examples),
                 tables=(table,) if comparison.generator is None else (),
@@ -83,7 +93,7 @@ def _uneven(features: Features, rows: np.ndarray[tuple[int], np.dtype[np.int64]]
 def _effect_of(found: Association, against: str) -> str:
     sizes = ((0.1, "slightly"), (0.3, "noticeably"), (0.6, "strongly"))
     size = next((word for limit, word in sizes if found.strength < limit), "very strongly")
-    how = "no more than chance explains" if found.p_value > 0.05 else f"{size} uneven"
+    how = "no more than chance explains" if found.p_value > SEEN else f"{size} uneven"
     return (
         f"Contents are spread over the reals and {against} {how} ({found.kinds} contents, {found.reals} reals, "
         f"{found.fakes} fakes; corrected p = {found.p_value:.2g})."

@@ -38,6 +38,7 @@ SPLITS = Wording(
 )
 LOOKED_AT = 300  # near pairs; more are taken at their hashes' word
 _LISTED = 50
+_NONE = "There is nothing to do about this."
 
 
 def probe(features: Features, context: ProbeContext) -> list[Shortcut]:
@@ -122,7 +123,7 @@ def _under_two_labels(manifest: Manifest, exact: Sequence[tuple[int, ...]], note
         p_value=0.0 if torn else 1.0,
         count=len(manifest),
         effect=effect if torn else f"No file carries two labels.{note}",
-        meaning=LABELS.meaning,
+        meaning=LABELS.meaning if torn else _NONE,
         examples=distinct([paths[row] for one in torn[:2] for row in one]),
         tables=(Table("two-labels", "Equal files under two labels", columns, rows[:_LISTED]),) if torn else (),
     )
@@ -161,7 +162,7 @@ def _across_splits(
         effect=f"{len(involved):,} pictures have a copy or a sibling in another split ({counted}).{note}"
         if found
         else f"No picture has a copy in another split.{note}",
-        meaning=SPLITS.meaning,
+        meaning=SPLITS.meaning if found else _NONE,
         examples=distinct([paths[row] for leak in found[:2] for row in leak.rows]),
         tables=(Table("leaks", title, columns, rows[:_LISTED]),) if found else (),
         figures=_pairs_figure(found, paths, looks),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from fauxlens.audit.features import Features
 from fauxlens.audit.probes.alike import likeness_shortcuts, of_unit_length
-from fauxlens.audit.probes.comparison import ProbeContext, Rows, Values, Wording
+from fauxlens.audit.probes.comparison import SEEN, ProbeContext, Rows, Values, Wording
 from fauxlens.audit.separation import Likeness
 from fauxlens.audit.shortcut import Shortcut
 
@@ -57,7 +57,7 @@ def probe(features: Features, context: ProbeContext) -> list[Shortcut]:
 
 
 def _effect_of(found: Likeness, against: str) -> str:
-    how = "no more than" if found.p_value > 0.05 else "more than"
+    how = "no more than" if found.p_value > SEEN else "more than"
     return (
         f"Two of {against} correlate by {found.inside:.3f} on average, two reals by {found.outside:.3f}: {how} chance "
         f"explains ({found.fakes} pictures, {found.reals} reals; corrected p = {found.p_value:.2g})."

@@ -7,11 +7,13 @@ A pair counts as alike when it is among the `ALIKE_SHARE` most alike of all pair
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from fauxlens.audit.features import Features
 from fauxlens.audit.probes.alike import likeness_shortcuts, of_unit_length
-from fauxlens.audit.probes.comparison import ProbeContext, Rows, Values, Wording
+from fauxlens.audit.probes.comparison import SEEN, ProbeContext, Rows, Values, Wording
 from fauxlens.audit.separation import Likeness
 from fauxlens.audit.shortcut import Shortcut
 
@@ -38,10 +40,14 @@ def probe(features: Features, context: ProbeContext) -> list[Shortcut]:
         pairs: Values = (near > max(float(limit), 1e-6)).astype(np.float32)
         return pairs
 
-    return likeness_shortcuts(
+    found = likeness_shortcuts(
         features, context, alike, WORDING, statistic_name="share of alike pairs", effect_of=_effect_of,
         figure_title="Most alike to the others",
     )  # fmt: skip
+    # Fakes of several generators are alike when one of them is; the results by generator say which.
+    among_all = WORDING.meaning.replace("within one generator: its pictures", "among the fakes: they")
+    return [replace(one, meaning=among_all) if one.generator is None and one.meaning == WORDING.meaning else one
+            for one in found]  # fmt: skip
 
 
 def description(features: Features) -> Values:
@@ -78,7 +84,7 @@ def _colours(colour: Values) -> Values:
 
 
 def _effect_of(found: Likeness, against: str) -> str:
-    how = "no more than" if found.p_value > 0.05 else "more than"
+    how = "no more than" if found.p_value > SEEN else "more than"
     return (
         f"{found.inside:.1%} of the pairs of {against} are alike, {found.outside:.1%} of the pairs of reals: {how} "
         f"chance explains ({found.fakes} pictures, {found.reals} reals; corrected p = {found.p_value:.2g})."

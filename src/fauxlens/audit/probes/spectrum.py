@@ -17,7 +17,7 @@ from dataclasses import replace
 import numpy as np
 
 from fauxlens.audit.features import Features
-from fauxlens.audit.probes.comparison import ProbeContext, Rows, Wording, linear_shortcuts
+from fauxlens.audit.probes.comparison import SEEN, ProbeContext, Rows, Wording, linear_shortcuts
 from fauxlens.audit.separation import separation
 from fauxlens.audit.shortcut import Shortcut
 
@@ -51,9 +51,10 @@ def _among_like(features: Features, context: ProbeContext, whole: Shortcut) -> s
     if isinstance(found, str):
         return "No reals and fakes of like format, quality and size are there to compare, so the causes stay mixed."
     low, high = found.interval
+    cause = "that part is not due to these" if found.p_value <= SEEN else "what differs may all be due to these"
     return (
         f"Among pictures of like format, quality and size the AUC is {found.auc:.2f} ({low:.2f} to {high:.2f}; "
-        f"{found.reals} reals, {found.fakes} fakes): that part is not due to these."
+        f"{found.reals} reals, {found.fakes} fakes): {cause}."
     )
 
 
