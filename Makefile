@@ -31,11 +31,12 @@ check: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/scan.py
 	$(BIN)/python benchmarks/manifest.py
+	PYTHONPATH=tests $(BIN)/python benchmarks/audit_controls.py
 	$(BIN)/python benchmarks/startup.py
 
 # The recorded results of decoding, resampling and encoding; review the difference before committing it.
 golden: $(READY)
-	$(BIN)/python tests/golden/rewrite.py
+	PYTHONPATH=tests $(BIN)/python tests/golden/rewrite.py
 
 docs: $(READY)
 	$(BIN)/python docs/build.py

@@ -55,6 +55,21 @@ def test_every_block_of_the_readme_runs(photos, capsys):
     assert "real/0.jpg real jpeg 80" in out
 
 
+@pytest.mark.parametrize("document", sorted(p.name for p in (HOUSE / "docs").glob("*.md")))
+def test_every_python_block_of_the_documents_runs(document, photos):
+    for language, text in blocks(f"docs/{document}"):
+        if language == "python":
+            exec(compile(text, document, "exec"), {})
+        else:
+            assert language in ("text", "sh", "toml", "json"), "a block that nobody runs says what it is"
+
+
+def test_every_file_that_the_makefile_names_exists():
+    named = re.findall(r"[\w/.-]+\.(?:py|toml|txt)", (HOUSE / "Makefile").read_text())
+    assert named
+    assert not [name for name in named if not (HOUSE / name).exists()]
+
+
 def test_the_demo_makes_its_page(tmp_path):
     demo = [sys.executable, str(HOUSE / "examples" / "demo.py"), "--output", str(tmp_path / "demo")]
     for _ in range(2):  # a second time over its own output

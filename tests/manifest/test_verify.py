@@ -18,10 +18,11 @@ from PIL import Image
 
 import broken
 import toy
-from fauxlens.core.errors import BadSetting, WorkError
+from fauxlens.core.errors import BadManifest, BadSetting, WorkError
 from fauxlens.manifest.manifest import Manifest, read_manifest
 from fauxlens.manifest.scan import scan, survey
 from fauxlens.manifest.verify import REASONS, report_of, verify
+from fauxlens.work import status
 
 RESULTS = ("manifest.parquet", "quarantine.csv", "duplicates.csv", "leaks.csv", "counts.csv")
 
@@ -107,7 +108,7 @@ def test_a_file_that_was_replaced_or_removed_after_the_scan(tmp_path):
     (root / "real" / "1.jpg").write_bytes(broken.jpeg(1, height=16, width=16))
     (root / "real" / "2.jpg").unlink()
     told = statuses(verify(manifest, tmp_path / "out").manifest)
-    assert told["real/1.jpg"] == "changed: 16 x 16, the manifest says 56 x 40"
+    assert told["real/1.jpg"] == "changed: width is 16, the manifest says 56"
     assert told["real/2.jpg"].startswith("missing:")
 
 
@@ -152,13 +153,48 @@ def test_other_settings_need_another_folder(tmp_path):
         verify(manifest, tmp_path / "out2", accept=("truncated",))
 
 
-def test_a_second_run_reads_nothing_again_unless_fresh(tmp_path):
+def test_a_second_run_reads_again_what_has_changed_since(tmp_path):
     root = good_set(tmp_path / "set")
     manifest = scan(root)
-    verify(manifest, tmp_path / "out")
+    assert verify(manifest, tmp_path / "out").from_earlier_run == 0
     (root / "real" / "0.jpg").write_bytes(b"")
-    assert statuses(verify(manifest, tmp_path / "out").manifest)["real/0.jpg"] == "ok"
-    assert statuses(verify(manifest, tmp_path / "out", fresh=True).manifest)["real/0.jpg"].startswith("empty")
+    (root / "fake" / "1.png").unlink()
+    second = verify(manifest, tmp_path / "out")
+    assert second.from_earlier_run == 10
+    told = statuses(second.manifest)
+    assert told["real/0.jpg"].startswith("empty")
+    assert told["fake/1.png"].startswith("missing")
+    # Mended files come back, and the result is that of a first run.
+    (root / "real" / "0.jpg").write_bytes(broken.jpeg(0))
+    (root / "fake" / "1.png").write_bytes(broken.png(101))
+    third = verify(manifest, tmp_path / "out")
+    assert third.quarantined == 0
+    verify(manifest, tmp_path / "first")
+    assert results_of(tmp_path / "out") == results_of(tmp_path / "first")
+    assert verify(manifest, tmp_path / "out", fresh=True).from_earlier_run == 0
+
+
+def test_a_file_of_the_same_size_with_other_bytes_is_changed(tmp_path):
+    root = good_set(tmp_path / "set")
+    plain, hashed = scan(root), survey(root, hash_files=True).manifest
+    (root / "real" / "2.jpg").write_bytes(broken.jpeg(2, quality=50))
+    assert statuses(verify(plain, tmp_path / "a").manifest)["real/2.jpg"].startswith("changed: bytes is")
+    data = bytearray((root / "real" / "3.jpg").read_bytes())
+    data[-3] ^= 1  # the last byte of the picture data: same length, still a JPEG
+    (root / "real" / "3.jpg").write_bytes(bytes(data))
+    assert statuses(verify(plain, tmp_path / "b").manifest)["real/3.jpg"] == "ok"
+    assert statuses(verify(hashed, tmp_path / "c").manifest)["real/3.jpg"].startswith("changed: sha256 is")
+
+
+def test_a_dataset_that_was_moved_is_said_to_be(tmp_path):
+    root = good_set(tmp_path / "set")
+    manifest = scan(root)
+    root.rename(tmp_path / "elsewhere")
+    with pytest.raises(BadManifest, match=r"root of this manifest is not there.*--root"):
+        verify(manifest, tmp_path / "out")
+    root.mkdir()
+    with pytest.raises(BadManifest, match="holds none of the 12 files"):
+        verify(manifest, tmp_path / "out")
 
 
 def test_an_empty_manifest(tmp_path):
@@ -210,26 +246,32 @@ def undisturbed(two_thousand: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return results_of(folder)
 
 
+def _written(folder: Path) -> int:
+    """Bytes of results so far: grows by one line a file, and can be asked as often as one likes."""
+    return sum(path.stat().st_size for path in (folder / "work" / "shards").glob("*.jsonl"))
+
+
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL for a process group on Windows")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_kill_9_at_random_moments_changes_no_byte(two_thousand, undisturbed, tmp_path, workers):
     folder = tmp_path / "out"
     rng = random.Random(workers)
     kills = 0
-    for _ in range(12):
+    # Each kill waits until the work has gone on by a random amount, however long starting takes on a loaded machine.
+    while kills < 6:
+        enough = _written(folder) + rng.randint(1, 60_000)
         process = subprocess.Popen(_command(two_thousand, folder, workers), start_new_session=True)
-        try:
-            process.wait(timeout=rng.uniform(0.6, 1.3))
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            kills += 1
-            continue
-        assert process.returncode == 0
-        break
-    else:
-        subprocess.run(_command(two_thousand, folder, workers), check=True)
-    assert kills >= 1
+        while process.poll() is None and _written(folder) < enough:
+            time.sleep(0.002)
+        if process.poll() is not None:
+            break
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        kills += 1
+        found = status(folder / "work")
+        assert 0 < found.done < found.total, "killed in the middle of the work"
+    assert kills >= 3
+    subprocess.run(_command(two_thousand, folder, workers), check=True)
     assert results_of(folder) == undisturbed
 
 

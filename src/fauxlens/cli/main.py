@@ -36,12 +36,13 @@ from fauxlens.core.errors import (
     FauxlensError,
     Interrupted,
     MissingExtra,
+    OtherPlan,
     UnknownLayout,
     UnknownName,
 )
 from fauxlens.core.version import __version__
 
-_WRONG_USE = (BadSetting, UnknownName, UnknownLayout, BadManifest, MissingExtra)
+_WRONG_USE = (BadSetting, UnknownName, UnknownLayout, BadManifest, MissingExtra, OtherPlan)
 _GO_ON = "give the same command again; what a long run has finished is kept"
 
 

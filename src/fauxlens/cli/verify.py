@@ -54,6 +54,8 @@ def command(
         console.say_json({**report.facts, "folder": str(folder), "manifest": str(folder / "manifest.parquet")})
         return code
     console.say(report.verdict)
+    if found.from_earlier_run:
+        console.say(f"{found.from_earlier_run:,} of them were checked in an earlier run and have not changed since")
     if found.quarantined:
         console.show_table(("reason", "files", "for example"), found.manifest.quarantined(), numbers=(1,))
     for count in found.counts:

@@ -9,6 +9,7 @@ FauxlensError
 ├── BadManifest          a table that is no manifest, or not the one expected
 ├── UnknownLayout        a folder in which no dataset layout could be recognised
 ├── WorkError            a long run that cannot start, go on or finish
+│   ├── OtherPlan        a folder that holds another run than the one asked for
 │   └── Interrupted      a long run that was told to stop; its state is kept
 └── FetchError           a download that could not be completed or did not match its digest
 """
@@ -124,6 +125,10 @@ class UnknownLayout(FauxlensError, ValueError):
 
 class WorkError(FauxlensError, RuntimeError):
     """A long run that cannot start, go on or finish."""
+
+
+class OtherPlan(WorkError):
+    """A folder that holds another run than the one asked for."""
 
 
 class Interrupted(WorkError):

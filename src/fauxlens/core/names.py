@@ -9,6 +9,8 @@ from typing import Any
 
 from fauxlens.core.errors import UnknownName
 
+_MANY = 30
+
 
 def look_up(table: Mapping[str, str], name: str, kind: str) -> Any:
     """Import and return what `name` stands for in `table`.
@@ -25,6 +27,11 @@ def look_up(table: Mapping[str, str], name: str, kind: str) -> Any:
 def unknown(name: str, names: Iterable[str], kind: str) -> UnknownName:
     """The error for a name that is not among `names`, with the nearest one."""
     there_are = sorted(names)
+    if len(there_are) > _MANY:
+        # A wall of names helps nobody: the nearest ones, and how many there are.
+        near = difflib.get_close_matches(name, there_are, n=5, cutoff=0.4) or there_are[:5]
+        listed = f"Near: {', '.join(near)}; there are {len(there_are)}"
+        return UnknownName(f"no {kind} called '{name}'", hint=nearest(name, there_are) + listed)
     return UnknownName(
         f"no {kind} called '{name}'",
         hint=f"{nearest(name, there_are)}There are: {', '.join(there_are)}",

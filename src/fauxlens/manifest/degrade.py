@@ -49,6 +49,7 @@ def degrade(
     folder = Path(folder)
     if folder.resolve() == manifest.root.resolve():
         raise BadSetting("the copy would overwrite the originals", where=folder, hint="give another folder")
+    manifest.require_files()
     usable = manifest.usable()
     name = name or str(chain)
     settings = {

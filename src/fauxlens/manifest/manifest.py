@@ -108,6 +108,23 @@ class Manifest:
         """Where the mask of `sample` lies; None when it has none."""
         return None if sample.mask_path is None else self.root / sample.mask_path
 
+    def require_files(self) -> None:
+        """Say no when none of the files is under the root: the dataset or the manifest was moved."""
+        paths = self.usable().column("path").to_pylist()
+        tried = paths[:: max(1, len(paths) // 100)]
+        if tried and not any((self.root / path).exists() for path in tried):
+            what = (
+                "is not there"
+                if not self.root.is_dir()
+                else f"holds none of the {len(tried)} files that were looked for"
+            )
+            raise BadManifest(
+                f"the root of this manifest {what}",
+                where=self.root,
+                wanted=tried[0],
+                hint="say where the pictures lie now with --root FOLDER",
+            )
+
     def column(self, name: str) -> pa.ChunkedArray:
         """One column, as Arrow (text columns without dictionary)."""
         if name not in self.table.column_names:
@@ -235,13 +252,15 @@ def read_manifest(path: str | os.PathLike[str], *, root: str | os.PathLike[str] 
     if not path.is_file():
         hint = "run `fauxlens scan FOLDER -o m.parquet` to make one"
         raise BadManifest("no such manifest" if not path.exists() else "a manifest is one file", where=path, hint=hint)
+    if path.suffix.lower() in (".csv", ".jsonl"):
+        hint = f"scan again with -o {path.stem}.parquet; CSV and JSON lines are for other programs"
+        raise BadManifest("a manifest is read from its .parquet file", where=path, hint=hint)
     try:
         source = pq.ParquetFile(path)
         told = (source.schema_arrow.metadata or {}).get(_METADATA_KEY)
     except (pa.ArrowException, OSError) as bad:
-        raise BadManifest(
-            "not a Parquet file", where=path, got=_one_line(bad), hint="see `fauxlens scan --help`"
-        ) from bad
+        hint = "if it was one, it is incomplete: scan the folder again"
+        raise BadManifest("not a Parquet file", where=path, got=_one_line(bad), hint=hint) from bad
     if told is None:
         raise BadManifest(
             "a Parquet file, but not one of our manifests (no 'fauxlens' metadata)",

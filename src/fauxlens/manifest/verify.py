@@ -33,10 +33,10 @@ from fauxlens.manifest.duplicates import NEAR_BITS, Leak, Pair, exact_duplicates
 from fauxlens.manifest.manifest import Manifest
 from fauxlens.manifest.scan import ACCEPTABLE
 from fauxlens.manifest.schema import OK
-from fauxlens.work import Item, Outcome, results, run, write_plan
+from fauxlens.work import Item, Outcome, reopen, results, run, write_plan
 
 TASK = "fauxlens.manifest.verify:build_check"
-TASK_VERSION = "1"
+TASK_VERSION = "2"
 
 # What `check_file` may say of a file, and what it means. A status of another kind (from a list of the dataset's
 # owners, say) is kept even when the file decodes.
@@ -55,7 +55,7 @@ REASONS: dict[str, str] = {
     "bad-mask": "the mask is missing or cannot be read",
     "mask-size": "the mask has another size than the picture",
     "empty-mask": "labelled edited, but the mask marks nothing",
-    "changed": "another size than the manifest says: the file was replaced after the scan",
+    "changed": "not what the manifest says (size, format, bytes or digest): the file was replaced after the scan",
     "killed-worker": "reading it killed the process, twice",
     "check-failed": "the check itself failed",
 }
@@ -84,6 +84,7 @@ class Verified:
     near: tuple[Pair, ...]
     leaks: tuple[Leak, ...]
     folder: Path
+    from_earlier_run: int = 0
 
     @property
     def quarantined(self) -> int:
@@ -106,12 +107,14 @@ def verify(
 
     Writes there: `manifest.parquet` (status, digests and hashes filled in), `quarantine.csv`, `duplicates.csv`,
     `leaks.csv`, `counts.csv`. `accept` names faults that are no reason for quarantine (one of scan.ACCEPTABLE).
-    Files that were checked in an earlier run are not read again, unless `fresh`.
+    Files that an earlier run has checked are read again only when they have changed since (size or time), or when
+    `fresh` asks for it.
     """
     for name in accept:
         if name not in ACCEPTABLE:
             raise BadSetting("a fault that cannot be accepted", wanted=" or ".join(ACCEPTABLE), got=name)
     folder = Path(folder)
+    manifest.require_files()
     settings = {
         "root": manifest.root.resolve().as_posix(),
         "accept": sorted(accept),
@@ -122,6 +125,7 @@ def verify(
     if fresh and work.is_dir():
         shutil.rmtree(work)
     write_plan(work, task=TASK, task_version=TASK_VERSION, settings=settings, items=_items(manifest))
+    earlier = _take_back_changed(manifest, work)
     run(work, workers=workers, progress=lambda done, total, _: progress(done, total, "decoding"))
     progress(0, None, "looking for duplicates")
     checked = _with_results(manifest, results(work))
@@ -135,6 +139,7 @@ def verify(
         near=tuple(near),
         leaks=tuple(leaks(checked, exact, near)),
         folder=folder,
+        from_earlier_run=earlier,
     )
     _write(verified)
     return verified
@@ -156,8 +161,12 @@ def check_file(
     root: Path, row: Mapping[str, Any], *, accept: Collection[str] = (), limits: Limits = DEFAULT_LIMITS
 ) -> dict[str, Any]:
     """Decode one file (and its mask): a status, and the columns that only reading the whole file can fill."""
-    found: dict[str, Any] = {}
     path = root / row["path"]
+    # Before reading: a file that is replaced in this moment must look changed to the next run.
+    found: dict[str, Any] = {
+        "seen": _stamp(path),
+        "mask_seen": _stamp(root / row["mask_path"]) if "mask_path" in row else None,
+    }
     try:
         data = read_file(path, limits=limits)
         found["bytes"] = len(data)
@@ -170,9 +179,10 @@ def check_file(
             return {**found, "status": f"corrupt-exif: {facts.exif_error}, so which way up is unknown"}
         if not suffix_agrees(row["path"], facts.format) and "wrong-suffix" not in accept:
             return {**found, "status": f"wrong-suffix: the bytes are {facts.format.upper()}"}
-        if row.get("width") is not None and (row["width"], row["height"]) != (facts.width, facts.height):
-            said = f"{facts.width} x {facts.height}, the manifest says {row['width']} x {row['height']}"
-            return {**found, "status": f"changed: {said}"}
+        for name in ("width", "height", "format", "bytes", "sha256"):
+            if row.get(name) is not None and row[name] != found[name]:
+                said = f"{name} is {found[name]}, the manifest says {row[name]}"
+                return {**found, "status": f"changed: {said}"}
     except UnreadableImage as bad:
         return {**found, "status": f"{bad.reason}: {bad.what}"}
     return {**found, "status": _mask_status(root, row, picture.pixels.shape[:2], limits)}
@@ -183,7 +193,7 @@ def report_of(verified: Verified) -> Report:
     manifest = verified.manifest
     total, bad = len(manifest), verified.quarantined
     verdict = (
-        f"{total - bad:,} of {total:,} files are usable; {bad:,} are quarantined."
+        f"{total - bad:,} of {total:,} files are usable; {bad:,} {'is' if bad == 1 else 'are'} quarantined."
         if bad
         else f"All {total:,} files decode and agree with the manifest."
     )
@@ -232,8 +242,42 @@ def report_of(verified: Verified) -> Report:
     )
 
 
+def _stamp(path: Path) -> list[int] | None:
+    """Size and time of a file, by which a later run knows whether it has changed; None when it is not there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return [found.st_size, found.st_mtime_ns]
+
+
+def _take_back_changed(manifest: Manifest, work: Path) -> int:
+    """Take back what an earlier run found of files that have changed since; -> how many of its results still stand."""
+    columns = (manifest.column(name) for name in ("id", "path", "mask_path"))
+    places: dict[str, tuple[str, str | None]] = {}
+
+    def has_changed(outcome: Outcome) -> bool:
+        if not places:  # only a second run pays for this table
+            places.update(
+                (key, (path, mask)) for key, path, mask in zip(*(c.to_pylist() for c in columns), strict=True)
+            )
+        if outcome.result is None or outcome.key not in places:
+            return False
+        path, mask = places[outcome.key]
+        now = [_stamp(manifest.root / path), None if mask is None else _stamp(manifest.root / mask)]
+        return now != [outcome.result["seen"], outcome.result["mask_seen"]]
+
+    known = changed = 0
+    for outcome in results(work, partial=True):
+        known += 1
+        changed += has_changed(outcome)
+    if changed:
+        reopen(work, which=has_changed)
+    return known - changed
+
+
 def _items(manifest: Manifest) -> Iterator[Item]:
-    names = ["id", "path", "mask_path", "label", "width", "height"]
+    names = ["id", "path", "mask_path", "label", "width", "height", "format", "bytes", "sha256"]
     columns = pa.table({name: manifest.column(name) for name in names})
     for batch in columns.to_batches(max_chunksize=8192):
         for row in batch.to_pylist():

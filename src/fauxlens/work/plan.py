@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
-from fauxlens.core.errors import WorkError
+from fauxlens.core.errors import OtherPlan, WorkError
 from fauxlens.core.files import atomic_path, sha256_of, write_json
 from fauxlens.core.names import look_up
 from fauxlens.core.progress import Progress, silent
@@ -152,7 +152,7 @@ def write_plan(
             (folder / "shards").mkdir(exist_ok=True)
             write_json(plan_path(folder), {**_identity(new), "offsets": new.offsets, "fingerprint": new.fingerprint})
         elif old.fingerprint != new.fingerprint:
-            raise WorkError(
+            raise OtherPlan(
                 f"this folder holds another plan; not the same: {'; '.join(_differences(old, new))}",
                 where=folder,
                 hint="a changed parameter needs a new folder; the same parameters go on in this one",
