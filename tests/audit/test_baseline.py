@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from facts_drawn import PLANTS, drawn_columns, drawn_manifest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from facts_drawn import PLANTS, drawn_columns, drawn_manifest
 from fauxlens.audit.baseline import (
     ALL,
     FILE_FACTS,

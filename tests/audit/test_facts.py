@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from facts_drawn import drawn_columns, drawn_manifest
 
+from facts_drawn import drawn_columns, drawn_manifest
 from fauxlens.audit.facts import ABSENT, FACT_BY_NAME, FACTS, fact_table
 from fauxlens.core.errors import UnknownName
 from fauxlens.manifest.manifest import Manifest

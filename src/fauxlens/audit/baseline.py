@@ -471,8 +471,9 @@ class _Measure:
         if len(self.sample) < len(self.fake):
             wider = (len(self.fake) / len(self.sample)) ** 0.5
             said.append(
-                f"importance, tests, single facts and the shuffled control use {len(self.sample):,} of {len(self.fake):,} "
-                f"rows (whole groups, drawn by seed); their intervals are about {wider:.1f} times as wide as with all"
+                f"importance, tests, single facts and the shuffled control use {len(self.sample):,} of "
+                f"{len(self.fake):,} rows (whole groups, drawn by seed); their intervals are about {wider:.1f} times as "
+                "wide as with all"
             )
         return tuple(said)
 
