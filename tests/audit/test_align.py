@@ -148,7 +148,7 @@ def test_nothing_left_says_where_and_why():
     assert "real 95 (1), 96 (1); fake 75 (2)" in str(caught.value)
     with pytest.raises(BadManifest, match="nothing is left after matching on content"):
         constrain(manifest, AlignPlan(balance_content=True))
-    with pytest.raises(BadManifest, match="one class only in this manifest.*no fake picture"):
+    with pytest.raises(BadManifest, match=r"one class only in this manifest.*no fake picture"):
         constrain(manifest.where("reals", ~is_fake(manifest)), AlignPlan())
     with pytest.raises(BadManifest, match="one class only after leaving out: not of JPEG quality 50"):
         constrain(manifest, AlignPlan(real_quality=50))
@@ -269,9 +269,8 @@ def planted_files(tmp_path: Path) -> Manifest:
 def test_strict_makes_headers_the_same(planted_files, tmp_path):
     plan = AlignPlan(recode=RecodePlan(quality=96, crop=48))
     aligned = align(planted_files, plan, tmp_path / "out", workers=0)
-    heads = {replace(read_facts(aligned.manifest.path_of(s)), bytes=0) for s in aligned.manifest}
-    assert len(heads) == 1
-    (head,) = heads
+    head, *others = (replace(read_facts(aligned.manifest.path_of(s)), bytes=0) for s in aligned.manifest)
+    assert all(other == head for other in others)
     assert (head.format, head.width, head.height, head.metadata) == ("jpeg", 48, 48, ("jfif",))
     assert (head.jpeg.quality.value, head.jpeg.subsampling) == (96, "4:4:4")
     assert aligned.after == (12, 12)
@@ -331,7 +330,7 @@ def test_crops_stay_on_the_grid(tmp_path):
         made = recode(manifest, tmp_path / f"out{seed}", plan, seed=seed, workers=0)
         for sample in made:
             pixels = read_picture(made.path_of(sample)).pixels
-            left, top = (int(round(float(v))) for v in pixels[0, 0, :2])
+            left, top = (round(float(v)) for v in pixels[0, 0, :2])
             corners.add((round(left / GRID), round(top / GRID)))
             assert abs(left - GRID * round(left / GRID)) <= 2
             assert pixels.shape == (40, 40, 3)
@@ -393,4 +392,4 @@ def test_the_wukong_recipe_takes_the_authors_rows():
     assert set(reals.values("width")) == {500}
     assert set(reals.values("jpeg_quality")) == {96}
     assert set(aligned.manifest.count("generator")) == {(None,), ("wukong",)}
-    assert aligned.manifest.count("content", "label") == {("0", "generated"): 16, ("0", "real"): 16}
+    assert aligned.manifest.count("content", "label") == {("0", "generated"): 8, ("0", "real"): 8}

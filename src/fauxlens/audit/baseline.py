@@ -472,8 +472,8 @@ class _Measure:
             wider = (len(self.fake) / len(self.sample)) ** 0.5
             said.append(
                 f"importance, tests, single facts and the shuffled control use {len(self.sample):,} of "
-                f"{len(self.fake):,} rows (whole groups, drawn by seed); their intervals are about {wider:.1f} times as "
-                "wide as with all"
+                f"{len(self.fake):,} rows (whole groups, drawn by seed); their intervals are about {wider:.1f} times "
+                "as wide as with all"
             )
         return tuple(said)
 
