@@ -263,6 +263,19 @@ def test_shuffled_keeps_groups_whole():
     assert len(np.unique(drawn.reshape(40, 3), axis=0)) == 3
 
 
+def test_numbers_without_a_group_do_not_matter():
+    # As in a sample of rows: the groups that are left keep their numbers.
+    chance = np.random.default_rng(0)
+    fake, score, group = chance.random(200) < 0.5, chance.random(200), chance.integers(0, 60, 200)
+    near = np.unique(group, return_inverse=True)[1]
+    here, there = (shuffled(fake, one, np.random.default_rng(1)) for one in (near, 7 * group))
+    np.testing.assert_array_equal(here, there)
+    here, there = (
+        bootstrap_aucs(fake, score, one, resamples=100, rng=np.random.default_rng(1)) for one in (near, 7 * group)
+    )
+    np.testing.assert_array_equal(here, there)
+
+
 def test_a_permutation_test_is_exact_for_fixed_scores():
     # Four groups, two of them fake, the fakes on top: one of six exchanges reaches that.
     fake, score = np.array([True, True, False, False]), np.array([4.0, 3.0, 2.0, 1.0])

@@ -83,7 +83,9 @@ def bootstrap_aucs(
     """
     _, place = np.unique(score, return_inverse=True)
     bins = int(place.max()) + 1
-    count = int(group.max()) + 1
+    # A sample of rows leaves numbers without a group; those must not be drawn.
+    numbers, group = np.unique(group, return_inverse=True)
+    count = len(numbers)
     fake_place, real_place = place[fake], place[~fake]
     fake_group, real_group = group[fake], group[~fake]
     fake_part = np.zeros(len(fake_place), dtype=np.int64) if part is None else part[fake]
@@ -141,7 +143,9 @@ def shuffled(fake: Flags, group: Integers, rng: np.random.Generator) -> Flags:
     """
     members = np.bincount(group)
     share = np.bincount(group, fake) / np.maximum(members, 1)
-    share = share[rng.permutation(len(share))]
+    # A sample of rows leaves numbers without a group; those have no share to exchange.
+    present = np.flatnonzero(members)
+    share[present] = share[present][rng.permutation(len(present))]
     of_row = share[group]
     drawn: Flags = of_row == 1
     parted = np.flatnonzero((of_row > 0) & (of_row < 1))
