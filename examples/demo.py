@@ -81,7 +81,8 @@ def run(output: Path) -> Path:
         folder = output / "copies" / name.replace("/", "-").replace(":", "-")
         copies.append((name, degrade(clean, folder, read_chain(name), name=name)))
     pictures = {name: {s.id: read_picture(m.path_of(s)).pixels for s in m.usable()} for name, m in copies}
-    rows = [[(name, pictures[name][sample.id]) for name, _ in copies] for sample in clean]
+    short = {name: name.rsplit(":", 1)[-1].rsplit("/", 1)[-1] for name, _ in copies}
+    rows = [[(short[name], pictures[name][sample.id]) for name, _ in copies] for sample in clean]
     sheet = contact_sheet("copies", "One row a photo, one column a delivery", rows)
     checks = report_of(verified)
     report = Report(

@@ -349,3 +349,20 @@ def test_doctor(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "pyarrow" else real(name))
     assert run("doctor").code == 1
+
+
+def test_audit_and_align(toys: Path, run: Run, tmp_path: Path) -> None:
+    said = run("audit", toys / "m.parquet", "-o", tmp_path / "audit", "--per-class", 0, "--json")
+    assert said.code == 0
+    found = parsed(said.out, "audit")
+    assert found["rows"] == found["reals"] + found["fakes"]
+    assert Path(found["page"]).exists()
+    given = ("align", toys / "m.parquet", "-o", tmp_path / "al", "--match", "format", "--audit-pictures", 0, "--json")
+    said = run(*given)
+    if said.code == 0:
+        parsed(said.out, "align")
+    else:  # the toy set may share no format between the classes, and says so
+        assert "error:" in said.err
+    listed = parsed(run("align", "--list", "--json").out, "align --list")
+    assert "strict-96" in {row["name"] for row in listed}
+    assert len(run("align", "--list").out.splitlines()) == len(listed) + 1

@@ -126,7 +126,8 @@ def command(
             look = AuditPlan(per_class=audit_pictures, per_generator=audit_pictures)
             before = audit(original, look, workers=workers, progress=progress)
             after = audit(made.manifest, look, workers=workers, progress=progress)
-            page = write_report(report_of(before, after, losses=made.table()), output, name="align")
+            report = report_of(before, after, losses=made.table()).with_provenance(console.circumstances())
+            page = write_report(report, output, name="align")
     table = made.table()
     if json:
         console.say_json(

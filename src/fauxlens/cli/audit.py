@@ -40,7 +40,7 @@ def command(
     folder = output or manifest.with_name(f"{manifest.stem}-audit")
     with console.progress_of(quiet or json) as progress:
         found = audit(read_manifest(manifest, root=root), plan, workers=workers, progress=progress)
-        page = write_report(report_of(found), folder, name="audit")
+        page = write_report(report_of(found).with_provenance(console.circumstances()), folder, name="audit")
     if json:
         console.say_json({**facts_of(found), "page": str(page)})
         return 0

@@ -5,7 +5,10 @@ rich is imported for a terminal only; a script that calls us a thousand times do
 
 from __future__ import annotations
 
+import datetime
 import os
+import platform
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -15,17 +18,12 @@ from typing import TYPE_CHECKING, Any, TextIO
 from fauxlens.core.errors import FauxlensError
 from fauxlens.core.files import to_json
 from fauxlens.core.progress import Progress, silent
+from fauxlens.core.text import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 LINE_EVERY_SECONDS = 10.0
-
-# Texts come from file names, and those may hold what moves the cursor, changes colours or turns the writing direction.
-_UNSEEN = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code != 10}
-_UNSEEN |= {code: f"\\u{code:04x}" for code in (0x200E, 0x200F, 0x2028, 0x2029, *range(0x202A, 0x202F))}
-_UNSEEN |= {code: f"\\u{code:04x}" for code in range(0x2066, 0x206A)}
-_UNSEEN_IN_CELL = {**_UNSEEN, 10: "\\n"}
 
 
 class ReaderGone(Exception):
@@ -42,6 +40,24 @@ def remark(text: str) -> None:
     _print(sys.stderr, (visible(text), "dim"))
 
 
+_given: list[str] = []
+
+
+def remember(arguments: list[str]) -> None:
+    """Keep the words of the command line, so that a report can say how to run it again."""
+    _given[:] = arguments
+
+
+def circumstances() -> dict[str, str]:
+    """When, on which machine, and how to run it again: what every report says beside its result."""
+    return {
+        "when": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors, "
+        f"Python {platform.python_version()}",
+        "again": shlex.join(["fauxlens", *_given]),
+    }
+
+
 def say_json(value: Any) -> None:
     """The result as JSON on stdout; nothing else may go there."""
     is_unicode = (sys.stdout.encoding or "").lower().replace("-", "") in ("utf8", "utf16", "utf32")
@@ -50,15 +66,6 @@ def say_json(value: Any) -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         raise ReaderGone from None
-
-
-def visible(text: str) -> str:
-    """The text with everything that a terminal would obey instead of show spelt out.
-
-    >>> print(visible("photo\\u202egpj.exe \\x1b[31m"))
-    photo\\u202egpj.exe \\x1b[31m
-    """
-    return text.translate(_UNSEEN)
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
@@ -183,7 +190,7 @@ def _cell(value: Any) -> str:
         return "–"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
-    return str(value).translate(_UNSEEN_IN_CELL)
+    return visible(str(value), one_line=True)
 
 
 def _print(stream: TextIO, *parts: tuple[str, str]) -> None:

@@ -117,6 +117,7 @@ def run() -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command line; returns the exit code."""
     given, debug = _without_debug(sys.argv[1:] if arguments is None else arguments)
+    console.remember(given)
     try:
         returned = app(args=given, prog_name="fauxlens", standalone_mode=False)
         _flush()

@@ -48,7 +48,7 @@ def command(
             progress=progress,
         )
     report = report_of(found)
-    page = write_report(report, folder)
+    page = write_report(report.with_provenance(console.circumstances()), folder)
     code = 1 if found.quarantined else 0
     if json:
         console.say_json({**report.facts, "folder": str(folder), "manifest": str(folder / "manifest.parquet")})

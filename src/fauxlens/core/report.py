@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from typing import Any, Literal
 
@@ -95,6 +95,10 @@ class Report:
     sections: tuple[Section, ...]
     provenance: Mapping[str, str] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)  # the machine-readable summary
+
+    def with_provenance(self, more: Mapping[str, str]) -> Report:
+        """The same report with more said of where it comes from."""
+        return replace(self, provenance={**self.provenance, **more})
 
     def tables(self) -> list[Table]:
         """All tables, in order."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
-from html import escape
+import html
 
 from fauxlens.core.report import Figure, Report, Section, Table
+from fauxlens.core.text import visible
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b1d21; --paper: #ffffff; --soft: #5a606b; --line: #d5d9e0;
@@ -46,6 +47,11 @@ a { color: var(--accent); }
 """
 
 
+def escape(text: str, quote: bool = True) -> str:
+    """`text` as HTML; what a page would obey or hide is spelt out."""
+    return html.escape(visible(text), quote=quote)
+
+
 def to_html(report: Report) -> str:
     """The whole report as one HTML document."""
     facts = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in report.provenance.items())
@@ -57,7 +63,7 @@ def to_html(report: Report) -> str:
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
         "style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'\">\n"
         f"<title>{escape(report.title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f'<dl aria-label="How this was made">{facts}</dl>\n'
+        f'<header><dl aria-label="How this was made">{facts}</dl></header>\n'
         f'<main>\n<h1>{escape(report.title)}</h1>\n<p class="verdict">{escape(report.verdict)}</p>\n{body}</main>\n'
         "</body>\n</html>\n"
     )
