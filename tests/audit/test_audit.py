@@ -23,8 +23,8 @@ from fauxlens.report import to_html, write_report
 QUICK = AuditPlan(
     per_class=40,
     per_generator=40,
-    permutations=199,
-    baseline=BaselinePlan(resamples=100, permutations=199, shuffles=1, repeats=1),
+    permutations=999,
+    baseline=BaselinePlan(resamples=100, shuffles=1, repeats=1),
 )
 FACTS_ONLY = replace(QUICK, per_class=0)
 
