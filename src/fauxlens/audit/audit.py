@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fauxlens.audit.baseline import Baseline, BaselinePlan, baseline_shortcuts, metadata_baseline
+from fauxlens.audit.baseline import ALL, Baseline, BaselinePlan, baseline_shortcuts, metadata_baseline
+from fauxlens.audit.facts import FACT_BY_NAME
 from fauxlens.audit.features import Features, sample_features
 from fauxlens.audit.probes import PROBES, run_probes
 from fauxlens.audit.separation import PERMUTATIONS
@@ -72,16 +73,14 @@ class Audit:
     @property
     def sentence(self) -> str:
         """The verdict, for somebody who reads nothing else."""
-        told = self.baseline.sentence
-        others = [
-            title if not generators else f"{title} ({', '.join(generators)})"
-            for title, generators in self.found_in_pictures.items()
-        ]
-        if others:
-            return f"{_capital(told)}. Also found in the pictures: {'; '.join(others)}."
+        told = _told_from_files(self.baseline)
         if self.features is None:
-            return f"{_capital(told)}. No picture was looked at."
-        return f"{_capital(told)}. No other shortcut was found by the probes that ran."
+            return f"{told} No picture was looked at."
+        count = len(self.found_in_pictures)
+        if not count:
+            return f"{told} No other shortcut was found by the probes that ran."
+        names = _listed([title[:1].lower() + title[1:] for title in self.found_in_pictures])
+        return f"{told} The pictures give away more: {names}."
 
 
 def audit(
@@ -149,5 +148,22 @@ def _remarks(manifest: Manifest, usable: Manifest) -> Sequence[str]:
     return remarks
 
 
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def _told_from_files(baseline: Baseline) -> str:
+    if baseline.skipped is not None:
+        return f"What the files alone give away could not be measured: {baseline.skipped}."
+    best = baseline.variant(ALL)
+    if best.auc.low <= 0.5:
+        return "The labels cannot be told from the files' facts."
+    # A fact of the file comes before one that the picture's content moves as well.
+    pure = [one for one in baseline.single if not FACT_BY_NAME[one.fact].content_dependent]
+    leading = next(iter(pure or baseline.single), None)
+    by = (
+        ""
+        if leading is None
+        else f", most by {FACT_BY_NAME[leading.fact].title} ({leading.reading.partition(' (')[0]})"
+    )
+    return f"{best.balanced_accuracy:.1%} of labels can be told without looking at a pixel{by}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -108,7 +108,22 @@ def _auc_text(baseline: Baseline, name: str) -> str:
     return "not run" if baseline.skipped is not None else str(baseline.variant(name).auc)
 
 
+def _in_short(audit: Audit, prefix: str) -> Section:
+    text = []
+    for one in audit.alarms:
+        if one.name.startswith("fact-"):
+            text.append(f"{one.title} (AUC {one.statistic:.3f}): {one.effect}.")
+    for title, generators in audit.found_in_pictures.items():
+        mine = [one for one in audit.alarms if one.title == title]
+        of = f" Found for {', '.join(generators)}." if generators else ""
+        examples = list(dict.fromkeys(path for one in mine for path in one.examples))[:3]
+        look = f" Look at: {', '.join(examples)}." if examples else ""
+        text.append(f"{title}.{of} {mine[0].meaning}{look}")
+    return Section(f"{prefix}In short", tuple(text) or ("Nothing was found.",))
+
+
 def _sections(audit: Audit, prefix: str) -> Iterator[Section]:
+    yield _in_short(audit, prefix)
     slug = {"": "", "Before: ": "before-", "After: ": "after-"}[prefix]
     yield _without_looking(audit, prefix, slug)
     yield _in_the_files(audit, prefix, slug)
@@ -256,11 +271,6 @@ def _in_the_pictures(audit: Audit, prefix: str, slug: str) -> Section:
         "about a third.",
         f"Alarms are set so that a dataset without shortcuts raises any at all in at most {FAMILY_ALPHA:.0%} of cases.",
     ]
-    for one in found:
-        if one.alarm:
-            where = f" ({one.generator})" if one.generator else ""
-            examples = f" Look at: {', '.join(one.examples[:3])}." if one.examples else ""
-            text.append(f"{one.title}{where}: {one.effect}. {one.meaning}{examples}")
     columns = (
         Column("alarm"), Column("what"), Column("generator"), Column("statistic"), Column("value", format=".3f"),
         Column("low", format=".3f"), Column("high", format=".3f"), Column("p", format=".4f"), Column("n"),
