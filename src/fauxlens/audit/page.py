@@ -274,7 +274,6 @@ def _in_the_pictures(audit: Audit, prefix: str, slug: str) -> Section:
     columns = (
         Column("alarm"), Column("what"), Column("generator"), Column("statistic"), Column("value", format=".3f"),
         Column("low", format=".3f"), Column("high", format=".3f"), Column("p", format=".4f"), Column("n"),
-        Column("in words"),
     )  # fmt: skip
     rows = tuple(
         (
@@ -287,12 +286,16 @@ def _in_the_pictures(audit: Audit, prefix: str, slug: str) -> Section:
             None if one.interval is None else one.interval[1],
             one.p_value,
             one.count or None,
-            one.skipped or one.effect,
         )
         for one in found
     )
     note = "A row without p is context: it is told, and never an alarm. Intervals are 95 %, over origins."
-    tables = [Table(f"{slug}probes", "Every probe", columns, rows, note)]
+    words = tuple((one.title, one.generator, one.skipped or one.effect) for one in found)
+    told = (Column("what"), Column("generator"), Column("in words"))
+    tables = [
+        Table(f"{slug}probes", "Every probe", columns, rows, note),
+        Table(f"{slug}probes-in-words", "The same in words", told, words),
+    ]
     figures: list[Figure] = []
     for one in found:
         tables += [_renamed(table, slug) for table in one.tables]

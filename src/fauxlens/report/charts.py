@@ -46,7 +46,7 @@ def histogram(
         axes.set_xlabel(label)
         axes.set_ylabel("share of pictures")
         if any(len(values) for values in known.values()):
-            axes.legend(frameon=False, fontsize=8)
+            _legend(axes, len(known))
 
     missing = ", ".join(f"{g}: {len(arrays[g]) - len(v):,}" for g, v in known.items() if len(v) < len(arrays[g]))
     told = " ".join(filter(None, [note, f"Not known for {missing}." if missing else None])) or None
@@ -81,7 +81,7 @@ def curves(
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         if lines:
-            axes.legend(frameon=False, fontsize=8)
+            _legend(axes, len(lines))
 
     shown = ", ".join(lines) or "nothing"
     return _figure(name, title, f"Curves of {y_label} over {x_label}: {shown}.", draw, note)
@@ -155,6 +155,14 @@ def matrix(
     size = (2.6 + 0.75 * len(columns), 1.6 + 0.35 * len(rows))
     told = f"Matrix of {label}: {len(rows)} rows ({', '.join(rows)}), {len(columns)} columns ({', '.join(columns)})."
     return _figure(name, title, told, draw, note, size=size)
+
+
+def _legend(axes: Any, entries: int) -> None:
+    """Inside while it is small, beside the drawing when it would cover it."""
+    if entries <= 3:
+        axes.legend(frameon=False, fontsize=8)
+    else:
+        axes.figure.legend(loc="outside right upper", frameon=False, fontsize=7)
 
 
 def _edges(values: NDArray[Any], bins: int | Sequence[float]) -> NDArray[Any]:

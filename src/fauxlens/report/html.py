@@ -38,7 +38,8 @@ a { color: var(--accent); }
 :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
 @media print {
   :root { --ink: #000; --paper: #fff; --soft: #333; --line: #999; --wash: #fff; }
-  body { max-width: none; padding: 0; font-size: 10pt; } h2 { break-after: avoid; } tr, figure { break-inside: avoid; }
+  body { max-width: none; padding: 0; font-size: 10pt; } h2, h3 { break-after: avoid; } table { font-size: 8.5pt; }
+  th, td { padding-right: .6rem; } tr, figure { break-inside: avoid; }
   .scroll { overflow: visible; }
 }
 @media (max-width: 36rem) {
