@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -143,8 +144,18 @@ def test_plans_that_cannot_be_meant():
 
 def test_the_verbs(leaking, tmp_path, capsys):
     path = leaking.save(tmp_path / "m.parquet")
-    facts = ["--per-class", "0", "--quiet"]
+    written = ["--facts", str(tmp_path / "facts.csv"), "--metadata-csv", str(tmp_path / "genimage_metadata.csv")]
+    facts = ["--per-class", "0", "--quiet", *written]
     assert main(["audit", str(path), "-o", str(tmp_path / "audit"), *facts]) == 0
+    with (tmp_path / "facts.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 60
+    assert {row["aspect"] for row in rows} == {"1"}
+    assert float(rows[0]["bytes_per_pixel"]) == int(rows[0]["bytes"]) / 96**2
+    with (tmp_path / "genimage_metadata.csv").open(newline="") as stream:
+        table = list(csv.DictReader(stream))
+    assert {row["generator"] for row in table} == {"nature", "alpha", "beta"}
+    assert {row["compression_rate"] for row in table if row["generator"] == "nature"} == {"90"}
     out = capsys.readouterr().out
     assert "100.0% of labels" in out
     assert "file format alone" in out

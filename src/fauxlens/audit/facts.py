@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fauxlens.core.files import atomic_path
 from fauxlens.core.names import unknown
 from fauxlens.manifest.manifest import Manifest
 
@@ -231,3 +233,24 @@ def _varies(values: Numbers) -> bool:
         return False
     first = values[0]
     return bool((~((values == first) | (np.isnan(values) & np.isnan(first)))).any())
+
+
+_WRITTEN = (
+    *("id", "path", "label", "generator", "split", "content", "format", "jpeg_quality", "jpeg_quality_exact"),
+    *("jpeg_quality_distance", "subsampling", "progressive", "width", "height", "bytes", "metadata", "bit_depth"),
+    "colour",
+)
+
+
+def write_facts(manifest: Manifest, path: Path) -> Path:
+    """The facts of every sample as CSV, one row a sample, aspect and bytes a pixel worked out; unknown is empty."""
+    import pyarrow.csv
+
+    table = pa.table({name: manifest.column(name) for name in _WRITTEN})
+    width, height = (pc.cast(table.column(name), pa.float64()) for name in ("width", "height"))
+    table = table.append_column("aspect", pc.divide(width, height))
+    pixels = pc.multiply(width, height)
+    table = table.append_column("bytes_per_pixel", pc.divide(pc.cast(table.column("bytes"), pa.float64()), pixels))
+    with atomic_path(path) as temporary:
+        pyarrow.csv.write_csv(table, temporary)
+    return path

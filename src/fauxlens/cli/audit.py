@@ -24,6 +24,12 @@ def command(
     ] = 300,
     probe: Annotated[list[str] | None, typer.Option(help="Only this probe; repeatable.")] = None,
     seed: Annotated[int, typer.Option(help="Another seed draws another sample.", min=0)] = 0,
+    facts: Annotated[
+        Path | None, typer.Option(help="Also write the facts of every sample as CSV.", metavar="CSV")
+    ] = None,
+    metadata_csv: Annotated[
+        Path | None, typer.Option(help="Also write UnbiasedGenImage's metadata table, for their code.", metavar="CSV")
+    ] = None,
     root: RootOption = None,
     workers: Workers = 1,
     json: AsJson = False,
@@ -31,15 +37,22 @@ def command(
 ) -> int:
     """Does the dataset give itself away? What can be told from file facts, thumbnails, borders, seeds, duplicates."""
     from fauxlens.audit.audit import AuditPlan, audit, is_about_files
+    from fauxlens.audit.facts import write_facts
     from fauxlens.audit.page import facts_of, report_of
     from fauxlens.audit.probes import PROBES
+    from fauxlens.manifest.layouts.unbiased_genimage import write_metadata_csv
     from fauxlens.manifest.manifest import read_manifest
     from fauxlens.report import write_report
 
     plan = AuditPlan(seed=seed, per_class=per_class, per_generator=per_generator, probes=tuple(probe or PROBES))
     folder = output or manifest.with_name(f"{manifest.stem}-audit")
+    dataset = read_manifest(manifest, root=root)
+    if facts is not None:
+        write_facts(dataset, facts)
+    if metadata_csv is not None:
+        write_metadata_csv(dataset, metadata_csv)
     with console.progress_of(quiet or json) as progress:
-        found = audit(read_manifest(manifest, root=root), plan, workers=workers, progress=progress)
+        found = audit(dataset, plan, workers=workers, progress=progress)
         page = write_report(report_of(found).with_provenance(console.circumstances()), folder, name="audit")
     if json:
         console.say_json({**facts_of(found), "page": str(page)})
