@@ -58,9 +58,9 @@ def command(
         console.say_json({**facts_of(found), "page": str(page)})
         return 0
     console.say(found.sentence)
-    facts = [(one.title, f"{one.statistic:.3f}", one.effect) for one in found.alarms if is_about_files(one)]
-    if facts:
-        console.show_table(("told from the files", "AUC", "how"), facts, numbers=(1,))
+    told = [(one.title, f"{one.statistic:.3f}", one.effect) for one in found.alarms if is_about_files(one)]
+    if told:
+        console.show_table(("told from the files", "AUC", "how"), told, numbers=(1,))
     pictures = [(title, ", ".join(names) or "all fakes") for title, names in found.found_in_pictures.items()]
     if pictures:
         console.show_table(("found in the pictures", "of"), pictures)
