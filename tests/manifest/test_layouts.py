@@ -193,6 +193,21 @@ def test_lists_one_folder_down_in_json_lines(tmp_path):
     assert set(_reasons(reading)) == {"train/metadata.jsonl:3", "train/metadata.jsonl:4"}
 
 
+@pytest.mark.parametrize("removed", [None, "real/1.jpg", "fake/1.jpg"])
+def test_an_origin_in_a_list_may_be_a_path(tmp_path, removed):
+    for folder in ("a", "b"):
+        for name in ("real/1.jpg", "fake/1.jpg", "real/2.jpg"):
+            if name != removed:
+                toy.picture(tmp_path / folder / name, seed=1)
+        (tmp_path / folder / "manifest.csv").write_text(
+            "path,label,origin\nreal/1.jpg,real,\n./fake/1.jpg,fake,real\\1.jpg\nreal/2.jpg,real,\n"
+        )
+    origins = {e.path: e.origin for e in _read(Tree(tmp_path), "folder").entries}
+    wanted = {f"{folder}/{name}/1.jpg": f"{folder}/real/1.jpg" for folder in "ab" for name in ("real", "fake")}
+    wanted |= {"a/real/2.jpg": None, "b/real/2.jpg": None}
+    assert origins == {path: origin for path, origin in wanted.items() if removed is None or removed not in path}
+
+
 def test_masks_in_a_list(tmp_path):
     for name in ("a", "b", "c", "d"):
         toy.picture(tmp_path / f"{name}.png", seed=1)
@@ -268,7 +283,7 @@ def test_forgeries_belong_to_their_real(tmp_path):
     toy.brgen_release(tmp_path)
     entries = {e.path: e for e in _read(Tree(tmp_path), "brgen").entries}
     here, absent = entries["Stuff/SDXL/COCO_00000000520.png"], entries["Background/LaMa/ImageNet_n06359193_84719.png"]
-    assert here.origin == "RealImage/COCO/00000000520.jpg"
+    assert here.origin == entries["RealImage/COCO/00000000520.jpg"].origin == "COCO_00000000520"
     assert absent.origin == "ImageNet_n06359193_84719"
     assert (here.family, here.method, here.mask_type, here.source) == ("diffusion", "SDXL", "stuff", "COCO")
     assert (absent.family, absent.mask_type, absent.variant) == ("gan", "background", None)
@@ -447,6 +462,7 @@ def test_membership_origin_and_overlap(tmp_path):
     entries = {e.path: e for e in reading.entries}
     first = entries["testset/photos/synthetic/gan/00000.webp"]
     assert (first.origin, first.family, first.generator) == ("progan_val/cat/1_fake/1.png", "gan", "ProGAN")
+    assert entries["progan_val/cat/1_fake/1.png"].origin == first.origin
     assert lists_of(first.notes) == {"test_all": 1, "test_gan": 1, "test_calibration": 1}
     assert "a calibration image of the test set it is in" in first.notes
     drawn = entries["imagenet/ILSVRC/Data/CLS-LOC/val/ILSVRC2012_val_00000001.JPEG"]

@@ -15,7 +15,9 @@ from fauxlens.images.limits import Limits
 from fauxlens.manifest.manifest import read_manifest
 from fauxlens.manifest.sample import sample_id
 from fauxlens.manifest.scan import QUARANTINE_FILE, scan, survey
+from fauxlens.manifest.layouts.layout import is_picture
 from fauxlens.manifest.schema import LISTED
+from fauxlens.manifest.split import split
 
 
 @pytest.fixture
@@ -159,6 +161,43 @@ def test_every_layout_scans_and_saves(tmp_path, name):
     origins, ids = {s.origin for s in again}, {s.id for s in again}
     assert origins
     assert len(ids) == len(again)
+
+
+def _places(root: Path, layout: str) -> dict[str, tuple[str | None, ...]]:
+    scanned = scan(root, layout)
+    ours = split(scanned).column("split").to_pylist()
+    return {s.path: (s.id, s.origin, s.split, mine) for s, mine in zip(scanned, ours, strict=True)}
+
+
+@pytest.mark.parametrize("removed", ["reals", "fakes", "every second", "every third"])
+@pytest.mark.parametrize("name", sorted(toy.TREES))
+def test_origin_and_split_do_not_depend_on_what_else_is_here(tmp_path, name, removed):
+    root, layout = tmp_path / "data", toy.TREES[name].layout
+    root.mkdir()
+    toy.TREES[name].draw(root)
+    if not any(is_picture(path.name) for path in root.rglob("*")):
+        pytest.skip("a table without pictures")
+    before = _places(root, layout)
+    if removed in ("reals", "fakes"):
+        gone = [s.path for s in scan(root, layout) if s.fake == (removed == "fakes")]
+    else:
+        gone = list(before)[:: 2 if removed == "every second" else 3]
+    for path in gone:
+        (root / path).unlink()
+    after = _places(root, layout)
+    assert after == {path: before[path] for path in after}
+    # The layout may want more of a set before it believes in it; nothing that comes was not there before.
+    assert len(after) <= len(before) - len(gone)
+
+
+def test_a_list_from_another_disk_tells_the_split_with_and_without_the_real(tmp_path):
+    toy.brgen_release(tmp_path)
+    (tmp_path / "train.json").write_text('[["/disk9/train2017/00000000520.jpg", "Negative"]]')
+    before = _places(tmp_path, "brgen")
+    (tmp_path / "RealImage" / "COCO" / "00000000520.jpg").unlink()
+    after = _places(tmp_path, "brgen")
+    assert before["Stuff/LaMa/COCO_00000000520.png"][2] == "train"
+    assert after == {path: before[path] for path in after}
 
 
 def test_no_such_folder(tmp_path):

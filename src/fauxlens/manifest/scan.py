@@ -229,9 +229,6 @@ def _entry_columns(entries: Sequence[Entry]) -> dict[str, list[Any]]:
     ids = [sample_id(entry.source, entry.path) for entry in entries]
     if len(set(ids)) != len(ids):  # 64 bits: one chance in four million at three million files
         raise BadManifest("two files have the same id", hint="rename one of the folders above them and scan again")
-    by_path = {entry.path: one for entry, one in zip(entries, ids, strict=True) if entry.origin is not None}
-    needed = {entry.origin for entry in entries if entry.origin is not None}
-    by_path.update({entry.path: one for entry, one in zip(entries, ids, strict=True) if entry.path in needed})
     copied = (
         "path", "label", "mask_path", "generator", "family", "method", "mask_type", "variant", "content", "source",
         "split", "licence", "notes",
@@ -239,10 +236,8 @@ def _entry_columns(entries: Sequence[Entry]) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {"id": ids}
     for name in copied:
         columns[name] = [getattr(entry, name) for entry in entries]
-    columns["origin"] = [
-        one if entry.origin is None else by_path.get(entry.origin, entry.origin)
-        for entry, one in zip(entries, ids, strict=True)
-    ]
+    # As the layout says it, never looked up among the rows: a photo that comes or goes must not move the others.
+    columns["origin"] = [one if entry.origin is None else entry.origin for entry, one in zip(entries, ids, strict=True)]
     return columns
 
 

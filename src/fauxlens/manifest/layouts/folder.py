@@ -7,9 +7,10 @@ root is the class folder, and every other class word in the path must agree with
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -91,9 +92,10 @@ def _read_lists(tree: Tree, lists: Sequence[ForeignList]) -> Reading:
         left_out += given.left_out
         if "label" not in given.columns:
             remarks.append(f"{given.name}: no column of labels, so the class comes from folder names")
+        named = _named_origins(given)
         vague = dropped = 0
         for row in given.rows:
-            entry = _entry_of(row, given, locator)
+            entry = _entry_of(row, given, locator, named)
             if isinstance(entry, Entry) and entry.path in taken:
                 first = taken[entry.path]
                 entry = LeftOut(f"{given.name}:{row.line}", f"{entry.path} was named before, in {first}")
@@ -121,7 +123,19 @@ def _read_lists(tree: Tree, lists: Sequence[ForeignList]) -> Reading:
     return Reading(entries, left_out, remarks, facts={"layout": "folder", "by": "list"}, lists=used)
 
 
-def _entry_of(row: ForeignRow, given: ForeignList, locator: Locator) -> Entry | LeftOut:
+def _named_origins(given: ForeignList) -> frozenset[str]:
+    """The pictures of the list, as written, that others in it name as their origin, whether or not they are here."""
+    written = {_as_origin(path) for row in given.rows if (path := row.values.get("path")) is not None}
+    return frozenset(
+        name for row in given.rows if (origin := row.values.get("origin")) and (name := _as_origin(origin)) in written
+    )
+
+
+def _as_origin(written: str) -> str:
+    return posixpath.normpath(written.replace("\\", "/"))
+
+
+def _entry_of(row: ForeignRow, given: ForeignList, locator: Locator, named: Set[str]) -> Entry | LeftOut:
     """The entry of a row, or why there is none."""
     values: dict[str, Any] = dict(row.values)
     line = f"{given.name}:{row.line}"
@@ -152,6 +166,10 @@ def _entry_of(row: ForeignRow, given: ForeignList, locator: Locator) -> Entry | 
         if label == "real":
             return LeftOut(at.path, f"labelled real, but with a mask ({line})")
         label = "edited" if known.vague else label
+    # A photo and what names it as its origin get one text, by the list alone.
+    origin = _as_origin(values.get("origin") or written)
+    if origin in named:
+        values["origin"] = f"{folder_of(given.name)}{origin}"
     if "split" in values:
         values["split"] = SPLIT_NAMES.get(plain_word(values["split"]), values["split"])
     if label == "real":

@@ -240,6 +240,7 @@ def _read_lists(tree: Tree, lists: Mapping[str, str]) -> Reading:
     ids_of: dict[str, tuple[int, int, int, int]] = {}
     listed: dict[str, list[str]] = {}
     contradicted: dict[str, str] = {}
+    origin_of: dict[str, str] = {}
     bases: dict[str, str] = {}
     for name, at in lists.items():
         rows, bad = parse_annotations(tree.read_text(at))
@@ -254,8 +255,10 @@ def _read_lists(tree: Tree, lists: Mapping[str, str]) -> Reading:
             if ids_of.setdefault(path, row.ids) != row.ids:
                 contradicted[path] = f"{short} gives it other ids than {listed[path][0]}"
             listed.setdefault(path, []).append(short)
+            # As written, so that the place of the folder does not matter, nor what else was downloaded.
+            origin_of[path] = row.path
         remarks += _count_told(name, rows)
-    origin_of = _origins(rows_of, whole, bases, remarks)
+    origin_of |= _origins(rows_of, whole, bases, remarks)
     remarks += _overlaps(rows_of)
     entries: list[Entry] = []
     files = tree.file_set
@@ -274,7 +277,7 @@ def _read_lists(tree: Tree, lists: Mapping[str, str]) -> Reading:
         note, split = notes[key]
         both += split is None
         base = next(bases[f"{name}.txt"] for name in key)
-        entries.append(_entry(path, ids, path[len(base) :].partition("/")[0], split, origin_of.get(path), note))
+        entries.append(_entry(path, ids, path[len(base) :].partition("/")[0], split, origin_of[path], note))
     if both:
         remarks.append(
             f"{counted(both, 'picture')} both in {TRAIN_LIST} and in a test list (a leak): split left unknown"
@@ -329,9 +332,7 @@ def _read_folders(tree: Tree) -> Reading:
     return Reading(entries, left_out, remarks, _published_rendered(by_model=False), {"layout": "imaginet", "lists": {}})
 
 
-def _entry(
-    path: str, ids: tuple[int, int, int, int], source: str, split: str | None, origin: str | None, notes: str
-) -> Entry:
+def _entry(path: str, ids: tuple[int, int, int, int], source: str, split: str | None, origin: str, notes: str) -> Entry:
     label, content, group, model = ids
     return Entry(
         path,
@@ -379,7 +380,7 @@ def _origins(
             remarks.append(f"{rendered} does not follow {original} row by row: origins of its images are unknown")
             continue
         for a, b in zip(before, after, strict=True):
-            origin_of[bases[rendered] + b.path] = bases[original] + a.path
+            origin_of[bases[rendered] + b.path] = a.path
     if origin_of:
         remarks.append(f"{counted(len(origin_of), 'rendered image')} given the original of the same row as origin")
     return origin_of

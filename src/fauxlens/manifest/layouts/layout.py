@@ -36,8 +36,8 @@ class Given:
 class Entry:
     """One image as its layout describes it; paths are relative to the root, with forward slashes.
 
-    `origin` is the path of the real photo it came from when that is one of the entries, or any text that names the
-    group; None means that the image stands for itself. `given` is what the dataset's own list says of the file: all
+    `origin` is a text that names the group: the same for a real photo and for all that came of it, and told by names and
+    lists alone, never by what else is on disk. None means that the image stands for itself. `given` is what the dataset's own list says of the file: all
     there is when a list describes a dataset that is not on this disk.
     """
 
