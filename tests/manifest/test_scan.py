@@ -12,10 +12,10 @@ import broken
 import toy
 from fauxlens.core.errors import BadManifest, UnknownLayout
 from fauxlens.images.limits import Limits
+from fauxlens.manifest.layouts.layout import is_picture
 from fauxlens.manifest.manifest import read_manifest
 from fauxlens.manifest.sample import sample_id
 from fauxlens.manifest.scan import QUARANTINE_FILE, scan, survey
-from fauxlens.manifest.layouts.layout import is_picture
 from fauxlens.manifest.schema import LISTED
 from fauxlens.manifest.split import split
 

@@ -197,7 +197,7 @@ def test_a_draw_from_one_class_names_the_empty_one(how, label, lacking):
 def test_a_draw_in_which_nothing_pairs_says_so():
     made = make(3, forgeries=1)
     strangers = made.with_columns("torn", {"origin": [str(n) for n in range(len(made))]})
-    with pytest.raises(BadSetting, match="nothing pairs.*3 real and 3 forged.*fixed"):
+    with pytest.raises(BadSetting, match=r"nothing pairs.*3 real and 3 forged.*fixed"):
         one_to_one(strangers, "each-origin")
 
 

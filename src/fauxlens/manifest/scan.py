@@ -130,12 +130,12 @@ def survey(
 
 
 def write_left_out(left_out: Sequence[LeftOut], path: Path) -> None:
-    """All that a scan left out, as CSV (path, reason)."""
+    """All that a scan left out, as CSV (path, reason, detail)."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(("path", "reason"))
+    writer.writerow(("path", "reason", "detail"))
     # Names that are not UTF-8 are written with their bytes spelt out.
-    writer.writerows((item.path.encode("utf-8", "backslashreplace").decode(), item.reason) for item in left_out)
+    writer.writerows((_spelt(item.path), item.reason, _spelt(item.detail)) for item in left_out)
     write_text(path, stream.getvalue())
 
 
@@ -210,7 +210,7 @@ def _sound(reading: Reading) -> tuple[Sequence[Entry], list[LeftOut]]:
         if entry.path in seen:
             left_out.append(LeftOut(entry.path, "listed twice"))
         elif not _is_text(entry.path):
-            left_out.append(LeftOut(entry.path.encode("utf-8", "backslashreplace").decode(), "the name is not UTF-8"))
+            left_out.append(LeftOut(_spelt(entry.path), "the name is not UTF-8"))
         else:
             seen.add(entry.path)
             good.append(entry)
@@ -223,6 +223,10 @@ def _is_text(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _spelt(name: str) -> str:
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _entry_columns(entries: Sequence[Entry]) -> dict[str, list[Any]]:

@@ -232,11 +232,11 @@ class _Reader:
         for path in self.tree.pictures:
             folder, told = _folder(path, self.cache), _told(path, self.cache)
             if told.contradiction is not None:
-                self.left_out.append(LeftOut(path, told.contradiction))
+                self.left_out.append(LeftOut(path, "its folder and its name contradict each other", told.contradiction))
             elif folder.mask or (_is_mask_name(stem_of(path)) and not folder.real):
                 key = (folder.scope, told.method, told.mask_type, told.source, told.stem)
                 if masks.setdefault(key, path) != path:
-                    doubled.append(LeftOut(path, f"a second mask beside {masks[key]}"))
+                    doubled.append(LeftOut(path, "a second mask of one region", masks[key]))
                 orders["masks in a folder" if folder.mask else "masks by the suffix _mask"] += 1
             elif folder.real:
                 reals.append((path, told))
@@ -443,7 +443,7 @@ class _Reader:
             if path not in files:
                 if path not in gone:
                     gone.add(path)
-                    self.left_out.append(LeftOut(path, f"{NOT_ON_DISK} ({found.name})"))
+                    self.left_out.append(LeftOut(path, NOT_ON_DISK, found.name))
                 continue
             odd += (mask == NEGATIVE) != _folder(path, self.cache).real
             if split is not None:

@@ -98,7 +98,11 @@ def _read_lists(tree: Tree, lists: Sequence[ForeignList]) -> Reading:
             entry = _entry_of(row, given, locator, named)
             if isinstance(entry, Entry) and entry.path in taken:
                 first = taken[entry.path]
-                entry = LeftOut(f"{given.name}:{row.line}", f"{entry.path} was named before, in {first}")
+                entry = LeftOut(
+                    f"{given.name}:{row.line}",
+                    "a row that names a file again",
+                    f"{entry.path}, named before in {first}",
+                )
             if isinstance(entry, LeftOut):
                 left_out.append(entry)
                 continue
@@ -149,22 +153,23 @@ def _entry_of(row: ForeignRow, given: ForeignList, locator: Locator, named: Set[
         value = values.pop("label", "")
         known = class_of_value(value, given.columns["label"])
         if known is None:
-            what = f"'{value}' in column '{given.columns['label']}' is no class we know" if value else "no label"
-            return LeftOut(at.path, f"{what} ({line}): write real, generated or edited")
+            column = given.columns["label"]
+            what = f"its value in column '{column}' is no class we know" if value else f"no label in column '{column}'"
+            return LeftOut(at.path, f"{what}: write real, generated or edited", f"'{value}' in {line}")
     else:
         place = _place(at.path, {})
         if place.known is None:
-            return LeftOut(at.path, place.problem or NO_CLASS)
+            return LeftOut(at.path, place.problem or NO_CLASS, place.detail)
         known = place.known
     label = known.label
     mask = values.pop("mask_path", None)
     if mask is not None:
         mask_at = locator.find(mask)
         if mask_at.problem is not None:
-            return LeftOut(at.path, f"its mask {mask}: {mask_at.problem}")
+            return LeftOut(at.path, f"its mask: {mask_at.problem}", f"{mask} in {line}")
         mask = mask_at.path
         if label == "real":
-            return LeftOut(at.path, f"labelled real, but with a mask ({line})")
+            return LeftOut(at.path, "labelled real, but with a mask", line)
         label = "edited" if known.vague else label
     # A photo and what names it as its origin get one text, by the list alone.
     origin = _as_origin(values.get("origin") or written)
@@ -192,6 +197,7 @@ class _Place:
     splits_differ: bool = False
     mask_folder: int | None = None
     problem: str | None = None
+    detail: str = ""
 
 
 def _place(path: str, cache: dict[str, _Place]) -> _Place:
@@ -213,7 +219,7 @@ def _read_folder(parts: Sequence[str]) -> _Place:
     labels = {CLASS_NAMES[words[i]].label for i in classes}
     if len(labels) > 1:
         said = " and ".join(f"'{parts[i]}'" for i in classes)
-        return _Place(mask_folder=mask_folder, problem=f"its folders contradict each other: {said}")
+        return _Place(mask_folder=mask_folder, problem="its folders contradict each other", detail=said)
     first = classes[0]
     idle = SPLIT_NAMES.keys() | MASK_FOLDERS | {"images", "image", "imgs"}
     free = [i for i, word in enumerate(words) if word not in idle and i != first]
@@ -247,7 +253,7 @@ def _read_names(tree: Tree) -> Reading:
         if is_mask:
             masks.append(path)
         elif place.known is None:
-            left_out.append(LeftOut(path, place.problem or NO_CLASS))
+            left_out.append(LeftOut(path, place.problem or NO_CLASS, place.detail))
         else:
             per_folder[folder] += 1
             named = place.below or place.above
@@ -329,7 +335,7 @@ def _with_masks(
             continue
         free = [number for number in found if number not in chosen]
         if not free:
-            left_out.append(LeftOut(mask, f"a second mask for {entries[found[0]].path}"))
+            left_out.append(LeftOut(mask, "a second mask of one picture", entries[found[0]].path))
             continue
         shared += len(free) > 1
         chosen.update(dict.fromkeys(free, mask))

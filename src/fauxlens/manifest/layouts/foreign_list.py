@@ -114,7 +114,7 @@ def _csv(name: str, text: str) -> tuple[list[str], list[tuple[int, list[str]]], 
             records.append((reader.line_num, record))
         elif record:
             what = f"{len(record)} columns where the header has {len(header)}"
-            bad.append(LeftOut(f"{name}:{reader.line_num}", what))
+            bad.append(LeftOut(f"{name}:{reader.line_num}", "a row with more or fewer columns than the header", what))
     return header, records, bad
 
 
@@ -127,7 +127,7 @@ def _jsonl(name: str, text: str) -> tuple[list[str], list[tuple[int, list[str]]]
         try:
             record = json.loads(line)
         except json.JSONDecodeError as wrong:
-            bad.append(LeftOut(f"{name}:{number}", f"not JSON: {wrong.msg}"))
+            bad.append(LeftOut(f"{name}:{number}", "a line that is not JSON", wrong.msg))
             continue
         if isinstance(record, dict):
             found.append((number, record))

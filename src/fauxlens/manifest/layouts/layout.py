@@ -36,9 +36,9 @@ class Given:
 class Entry:
     """One image as its layout describes it; paths are relative to the root, with forward slashes.
 
-    `origin` is a text that names the group: the same for a real photo and for all that came of it, and told by names and
-    lists alone, never by what else is on disk. None means that the image stands for itself. `given` is what the dataset's own list says of the file: all
-    there is when a list describes a dataset that is not on this disk.
+    `origin` is a text that names the group: the same for a real photo and for all that came of it, and told by names
+    and lists alone, never by what else is on disk. None means that the image stands for itself. `given` is what the
+    dataset's own list says of the file: all there is when a list describes a dataset that is not on this disk.
     """
 
     path: str
@@ -60,10 +60,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """One file or row that is not in the manifest, and why."""
+    """One file or row that is not in the manifest, and why.
+
+    `reason` is one of few, so that it can be counted; `detail` has what differs from file to file: a line, a value.
+    """
 
     path: str
     reason: str
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
