@@ -138,9 +138,14 @@ def test_toy_pictures_are_the_same_every_time(tmp_path):
 # --- choosing
 
 
-def test_an_empty_folder_says_what_was_looked_for(tmp_path):
-    with pytest.raises(UnknownLayout, match=r"no layout fits.*genimage:.*imdl:.*Next: name folders"):
+def test_a_folder_without_pictures_says_so_in_a_line(tmp_path):
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / "notes.txt").write_text("none here")
+    with pytest.raises(
+        UnknownLayout, match=r"the folder holds no pictures \(got 1 other file; 1 x a hidden folder"
+    ) as no:
         choose(Tree(tmp_path))
+    assert len(str(no.value)) < 250
     assert detect(Tree(tmp_path)) == []
 
 
@@ -151,8 +156,9 @@ def test_a_missing_folder_is_an_error(tmp_path):
 
 def test_pictures_without_classes_are_no_layout(tmp_path):
     toy.picture(tmp_path / "holiday" / "1.jpg", seed=1)
-    with pytest.raises(UnknownLayout, match="1 pictures in 1 files"):
+    with pytest.raises(UnknownLayout, match=r"no layout fits.*\n  genimage: (.*\n)+.*got 1 picture in 1 file") as none:
         choose(Tree(tmp_path))
+    assert len(none.value.hint) < 100
 
 
 def test_a_wrong_name_lists_the_right_ones(tmp_path):

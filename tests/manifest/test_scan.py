@@ -11,13 +11,19 @@ from PIL import Image
 import broken
 import toy
 from fauxlens.core.errors import BadManifest, UnknownLayout
+from fauxlens.images.degrade import read_chain
 from fauxlens.images.limits import Limits
+from fauxlens.manifest.degrade import degrade
 from fauxlens.manifest.layouts.layout import is_picture
+from fauxlens.manifest.layouts.own_output import OWN_OUTPUT
+from fauxlens.manifest.layouts.walk import DEAD_LINK, HIDDEN_FILE, HIDDEN_FOLDER, SECOND_LINK
 from fauxlens.manifest.manifest import read_manifest
 from fauxlens.manifest.sample import sample_id
-from fauxlens.manifest.scan import QUARANTINE_FILE, scan, survey
+from fauxlens.manifest.scan import QUARANTINE_FILE, Survey, scan, survey
 from fauxlens.manifest.schema import LISTED
 from fauxlens.manifest.split import split
+from fauxlens.manifest.verify import report_of, verify
+from fauxlens.report import write_report
 
 
 @pytest.fixture
@@ -140,12 +146,123 @@ def test_names_that_are_no_text_are_left_out_by_name(tree):
     Path(os.fsdecode(bad)).write_bytes(broken.jpeg(1))
     found = survey(tree)
     assert [(i.path, i.reason) for i in found.left_out] == [("real/caf\\udce9.jpg", "the name is not UTF-8")]
+    assert "folder 'real' read as real (4)" in found.remarks
     assert len(found.manifest) == 8
 
 
 def test_links_are_followed_once(tree):
+    (tree / "a link").symlink_to(tree / "real", target_is_directory=True)
     (tree / "loop").symlink_to(tree, target_is_directory=True)
+    (tree / "round").symlink_to("round")
+    found = survey(tree)
+    assert {s.path.partition("/")[0] for s in found.manifest} == {"real", "fake"}
+    assert _reasons(found) == {"a link/": SECOND_LINK, "loop/": SECOND_LINK, "round": DEAD_LINK}
+
+
+def test_a_folder_outside_is_read_through_its_link(tree, tmp_path):
+    (tree / "real").rename(tmp_path / "elsewhere")
+    (tree / "real").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
     assert len(scan(tree)) == 8
+
+
+def _reasons(found: Survey) -> dict[str, str]:
+    assert len({item.path for item in found.left_out}) == len(found.left_out)
+    return {item.path: item.reason for item in found.left_out}
+
+
+def test_what_is_hidden_or_leads_nowhere_is_counted(tree):
+    (tree / ".git" / "objects").mkdir(parents=True)
+    (tree / ".git" / "objects" / "1.jpg").write_bytes(broken.jpeg(1))
+    (tree / "real" / ".DS_Store").write_bytes(b"")
+    (tree / "real" / "._0.jpg").write_bytes(b"")
+    (tree / "real" / "gone.jpg").symlink_to("nowhere.jpg")
+    found = survey(tree)
+    assert len(found.manifest) == 8
+    assert _reasons(found) == {
+        ".git/": HIDDEN_FOLDER, "real/.DS_Store": HIDDEN_FILE, "real/._0.jpg": HIDDEN_FILE, "real/gone.jpg": DEAD_LINK,
+    }  # fmt: skip
+
+
+def _deny(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    listed = os.scandir
+
+    def scandir(path):
+        if Path(path) == folder:
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+
+
+def test_a_folder_that_cannot_be_read_costs_what_is_in_it(tree, monkeypatch):
+    _deny(monkeypatch, tree / "fake" / "dalle")
+    found = survey(tree)
+    assert len(found.manifest) == 4
+    assert _reasons(found) == {"fake/dalle/": "the folder cannot be read: Permission denied"}
+
+
+def test_a_root_that_cannot_be_read_is_said_in_words(tree, monkeypatch):
+    _deny(monkeypatch, tree)
+    with pytest.raises(UnknownLayout, match="the folder cannot be read .got Permission denied"):
+        scan(tree)
+
+
+def test_a_list_that_names_what_was_passed_over_counts_it_once(tree):
+    (tree / "real" / "gone.jpg").symlink_to("nowhere.jpg")
+    (tree / "manifest.csv").write_text("path,label\nreal/gone.jpg,real\nreal/0.jpg,real\n")
+    assert _reasons(survey(tree))["real/gone.jpg"] == DEAD_LINK
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows names are always text")
+def test_a_root_whose_name_is_no_text_is_refused_in_words(tree):
+    odd = tree.with_name("caf\udce9")
+    tree.rename(odd)
+    with pytest.raises(UnknownLayout, match=r"caf.udce9: the folder's name is not UTF-8.*rename it"):
+        scan(odd)
+
+
+def test_what_we_wrote_into_the_dataset_is_no_part_of_it(tree):
+    before = survey(tree).manifest
+    saved = before.save(tree / "m.parquet")
+    (tree / "m.left-out.csv").write_text("path,reason,detail\n")
+    found = verify(before, tree / "m-verified")
+    write_report(report_of(found), tree / "m-verified")
+    write_report(report_of(found), tree / "m-audit", name="audit")
+    degrade(before, tree / "fake" / "copy", read_chain("blur:sigma=1 | jpeg:quality=60"))
+    pages = tree / "real" / "pages"
+    pages.mkdir()
+    (pages / "fauxlens-quarantine.csv").write_text("path,reason\n")
+    (tree / "theirs.parquet").write_bytes(b"PAR1")
+    (tree / "their.left-out.csv").write_text("a,b\n")
+    found = survey(tree)
+    assert found.manifest.equals(before) or list(found.manifest) == list(before)
+    ours = {
+        "m.parquet",
+        "m.left-out.csv",
+        "m-verified/",
+        "m-audit/",
+        "fake/copy/",
+        "real/pages/fauxlens-quarantine.csv",
+    }
+    wanted = dict.fromkeys(ours, OWN_OUTPUT) | dict.fromkeys(["theirs.parquet", "their.left-out.csv"], "not a picture")
+    assert _reasons(found) == wanted
+    assert saved.is_file()
+
+
+def test_pictures_beside_our_output_stay(tree):
+    """Somebody wrote results into a folder of pictures: only the results are passed over."""
+    verify(survey(tree).manifest, tree / "real")
+    found = survey(tree)
+    assert len(found.manifest) == 8
+    assert set(_reasons(found).values()) == {OWN_OUTPUT}
+    assert "real/work/" in _reasons(found)
+
+
+def test_a_degraded_copy_can_itself_be_scanned(tree, tmp_path):
+    degrade(survey(tree).manifest, tmp_path / "copy", read_chain("jpeg:quality=60"))
+    found = survey(tmp_path / "copy")
+    assert len(found.manifest) == 8
+    assert _reasons(found) == {"work/": OWN_OUTPUT, "manifest.parquet": OWN_OUTPUT}
 
 
 @pytest.mark.parametrize("name", sorted(toy.TREES))

@@ -25,6 +25,7 @@ from fauxlens.images.facts import read_facts, suffix_agrees
 from fauxlens.images.limits import DEFAULT_LIMITS, Limits
 from fauxlens.manifest.layouts.detect import choose
 from fauxlens.manifest.layouts.layout import Entry, LeftOut, Reading, Tree
+from fauxlens.manifest.layouts.walk import NOT_UTF8, is_text, spelt
 from fauxlens.manifest.manifest import Manifest
 from fauxlens.manifest.sample import sample_id
 from fauxlens.manifest.schema import LISTED, OK
@@ -106,7 +107,7 @@ def survey(
     choice = choose(tree, layout)
     chosen, why = choice.layout, choice.why
     reading = chosen.read(tree)
-    entries, left_out = _sound(reading)
+    entries, left_out = _sound(tree, reading)
     remarks = list(reading.remarks)
     columns = _entry_columns(entries)
     facts = _facts_of_all(tree.root, columns["path"], hash_files, frozenset(accept), limits, workers, progress)
@@ -135,7 +136,7 @@ def write_left_out(left_out: Sequence[LeftOut], path: Path) -> None:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(("path", "reason", "detail"))
     # Names that are not UTF-8 are written with their bytes spelt out.
-    writer.writerows((_spelt(item.path), item.reason, _spelt(item.detail)) for item in left_out)
+    writer.writerows((spelt(item.path), item.reason, spelt(item.detail)) for item in left_out)
     write_text(path, stream.getvalue())
 
 
@@ -201,32 +202,22 @@ def _unreadable(full: str, bad: UnreadableImage) -> tuple[Any, ...]:
     return tuple({**values, "bytes": size, "status": f"{bad.reason}: {bad.what}"}.values())
 
 
-def _sound(reading: Reading) -> tuple[Sequence[Entry], list[LeftOut]]:
-    """The entries that can be rows: names that are text, each path once."""
-    left_out = list(reading.left_out)
+def _sound(tree: Tree, reading: Reading) -> tuple[Sequence[Entry], list[LeftOut]]:
+    """The entries that can be rows: names that are text, each path once; and all that is left out, each path once."""
+    passed_over = {item.path for item in tree.left_out}
+    # A list may name what was passed over; then the layout only knows that it did not see it.
+    left_out = [*tree.left_out, *(item for item in reading.left_out if spelt(item.path) not in passed_over)]
     seen: set[str] = set()
     good: list[Entry] = []
     for entry in reading.entries:
         if entry.path in seen:
             left_out.append(LeftOut(entry.path, "listed twice"))
-        elif not _is_text(entry.path):
-            left_out.append(LeftOut(_spelt(entry.path), "the name is not UTF-8"))
+        elif not is_text(entry.path):
+            left_out.append(LeftOut(spelt(entry.path), NOT_UTF8))
         else:
             seen.add(entry.path)
             good.append(entry)
     return good, left_out
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _spelt(name: str) -> str:
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _entry_columns(entries: Sequence[Entry]) -> dict[str, list[Any]]:
