@@ -141,11 +141,10 @@ def test_toy_pictures_are_the_same_every_time(tmp_path):
 def test_a_folder_without_pictures_says_so_in_a_line(tmp_path):
     (tmp_path / ".cache").mkdir()
     (tmp_path / "notes.txt").write_text("none here")
-    with pytest.raises(
-        UnknownLayout, match=r"the folder holds no pictures \(got 1 other file; 1 x a hidden folder"
-    ) as no:
+    with pytest.raises(UnknownLayout, match="the folder holds no pictures") as none:
         choose(Tree(tmp_path))
-    assert len(str(no.value)) < 250
+    assert none.value.got == "1 other file; 1 x a hidden folder, not looked into"
+    assert len(str(none.value)) < 250
     assert detect(Tree(tmp_path)) == []
 
 
@@ -156,8 +155,9 @@ def test_a_missing_folder_is_an_error(tmp_path):
 
 def test_pictures_without_classes_are_no_layout(tmp_path):
     toy.picture(tmp_path / "holiday" / "1.jpg", seed=1)
-    with pytest.raises(UnknownLayout, match=r"no layout fits.*\n  genimage: (.*\n)+.*got 1 picture in 1 file") as none:
+    with pytest.raises(UnknownLayout, match=r"no layout fits(.*\n)+  genimage: ") as none:
         choose(Tree(tmp_path))
+    assert none.value.got == "1 picture in 1 file"
     assert len(none.value.hint) < 100
 
 
@@ -199,7 +199,7 @@ def test_an_empty_folder_reads_as_nothing(tmp_path, layout):
 def test_the_mapping_is_told(tmp_path):
     toy.folder_list(tmp_path)
     remarks = "\n".join(_read(Tree(tmp_path), "folder").remarks)
-    assert "column 'kind' read as label: ai→generated (6), painting?→unknown, left out (1), real→real (6)" in remarks
+    assert "column 'kind' read as label: ai→generated (5), painting?→unknown, left out (1), real→real (5)" in remarks
     assert "column 'group' read as origin" in remarks
     assert "ignored because scan measures it in the file: jpeg_q" in remarks
     assert "ignored, no column of ours: mood" in remarks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from PIL import Image
 
 import broken
 import toy
-from fauxlens.core.errors import BadManifest, UnknownLayout
+from fauxlens.core.errors import BadManifest, UnknownLayout, UnreadableImage
 from fauxlens.images.degrade import read_chain
 from fauxlens.images.limits import Limits
 from fauxlens.manifest.degrade import degrade
@@ -203,7 +204,7 @@ def test_a_folder_that_cannot_be_read_costs_what_is_in_it(tree, monkeypatch):
 
 def test_a_root_that_cannot_be_read_is_said_in_words(tree, monkeypatch):
     _deny(monkeypatch, tree)
-    with pytest.raises(UnknownLayout, match="the folder cannot be read .got Permission denied"):
+    with pytest.raises(UnknownLayout, match=r"the folder cannot be read .got Permission denied"):
         scan(tree)
 
 
@@ -235,7 +236,7 @@ def test_what_we_wrote_into_the_dataset_is_no_part_of_it(tree):
     (tree / "theirs.parquet").write_bytes(b"PAR1")
     (tree / "their.left-out.csv").write_text("a,b\n")
     found = survey(tree)
-    assert found.manifest.equals(before) or list(found.manifest) == list(before)
+    assert list(found.manifest) == list(before)
     ours = {
         "m.parquet",
         "m.left-out.csv",
@@ -323,3 +324,36 @@ def test_no_such_folder(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UnknownLayout, match="not a folder"):
         scan(tmp_path / "file")
+
+
+def test_a_published_digest_is_kept_and_our_own_comes_first(tree):
+    data = (tree / "real" / "0.jpg").read_bytes()
+    mine, theirs = hashlib.sha256(data).hexdigest(), "AB" * 32
+    (tree / "manifest.csv").write_text(
+        f"path,label,sha256\nreal/0.jpg,real,{mine}\nreal/1.jpg,real,{theirs}\nreal/2.jpg,real,none\n"
+    )
+    found = survey(tree)
+    assert [s.sha256 for s in found.manifest] == [mine, theirs.lower(), None]
+    assert any("'sha256' read as sha256: kept" in line and "verify compares" in line for line in found.remarks)
+    hashed = survey(tree, hash_files=True)
+    assert hashed.manifest.column("sha256").to_pylist()[1] not in (None, theirs.lower())
+    assert "1 file has another SHA-256 than the list says (first: real/1.jpg)" in hashed.remarks
+
+
+def test_a_file_that_cannot_be_opened_is_not_taken_for_one_that_is_only_listed(tmp_path, monkeypatch):
+    toy.unbiased_genimage(tmp_path)
+
+    def refused(path):
+        raise UnreadableImage("could not be opened: Permission denied", reason="missing", where=path)
+
+    monkeypatch.setattr("fauxlens.manifest.scan.read_facts", refused)
+    assert {s.status for s in scan(tmp_path)} == {"missing: could not be opened: Permission denied"}
+
+
+def test_counts_in_remarks_are_those_of_the_table(tmp_path):
+    toy.folder_list(tmp_path)
+    found = survey(tmp_path)
+    labels = {key[0]: count for key, count in found.manifest.count("label").items()}
+    told = next(line for line in found.remarks if "read as label" in line)
+    assert f"ai→generated ({labels['generated']})" in told
+    assert f"real→real ({labels['real']})" in told

@@ -24,7 +24,7 @@ from fauxlens.core.version import __version__
 from fauxlens.images.facts import read_facts, suffix_agrees
 from fauxlens.images.limits import DEFAULT_LIMITS, Limits
 from fauxlens.manifest.layouts.detect import choose
-from fauxlens.manifest.layouts.layout import Entry, LeftOut, Reading, Tree
+from fauxlens.manifest.layouts.layout import Entry, LeftOut, Reading, Tree, counted
 from fauxlens.manifest.layouts.walk import NOT_UTF8, is_text, spelt
 from fauxlens.manifest.manifest import Manifest
 from fauxlens.manifest.sample import sample_id
@@ -112,7 +112,7 @@ def survey(
     columns = _entry_columns(entries)
     facts = _facts_of_all(tree.root, columns["path"], hash_files, frozenset(accept), limits, workers, progress)
     columns.update(facts)
-    _fill_given(columns, entries)
+    remarks += _fill_given(columns, entries, is_here=reading.facts.get("on_disk", True))
     bad_list = quarantine if quarantine is not None else tree.root / QUARANTINE_FILE
     if quarantine is not None or bad_list.is_file():
         marked = _mark_quarantined(columns, bad_list)
@@ -268,15 +268,31 @@ def _facts_of_chunk(
     return [file_facts(root, path, hash_file=hash_files, accept=accept, limits=limits) for path in paths]
 
 
-def _fill_given(columns: dict[str, list[Any]], entries: Sequence[Entry]) -> None:
-    """Facts that the dataset's own list states stand in for those of files that are not on this disk."""
+def _fill_given(columns: dict[str, list[Any]], entries: Sequence[Entry], *, is_here: bool) -> list[str]:
+    """Facts that the dataset's own list states, where there is none that was measured; remarks on the way.
+
+    The list stands in for the files only when the layout knows that they are not on this disk: a file that cannot be
+    opened is there.
+    """
+    differ = []
     for row, entry in enumerate(entries):
         given = entry.given
-        if given is None or not columns["status"][row].startswith("missing:"):
+        if given is None:
+            continue
+        if given.sha256 is not None:
+            measured = columns["sha256"][row]
+            if measured is not None and measured != given.sha256:
+                differ.append(entry.path)
+            columns["sha256"][row] = measured or given.sha256
+        if is_here or not columns["status"][row].startswith("missing:"):
             continue
         columns["width"][row], columns["height"][row] = given.width, given.height
         columns["jpeg_quality"][row] = given.jpeg_quality
         columns["status"][row] = LISTED
+    if not differ:
+        return []
+    many = counted(len(differ), "file has", "files have")
+    return [f"{many} another SHA-256 than the list says (first: {differ[0]})"]
 
 
 def _mark_quarantined(columns: dict[str, list[Any]], path: Path) -> int:

@@ -23,9 +23,10 @@ from fauxlens.manifest.layouts.class_names import (
     plain_word,
     without_mask_suffix,
 )
-from fauxlens.manifest.layouts.foreign_list import ForeignList, ForeignRow, lists_in, read_foreign_list
+from fauxlens.manifest.layouts.foreign_list import ForeignList, ForeignRow, lists_in, mapping_told, read_foreign_list
 from fauxlens.manifest.layouts.layout import (
     Entry,
+    Given,
     Guess,
     LeftOut,
     Reading,
@@ -38,6 +39,7 @@ from fauxlens.manifest.layouts.layout import (
 from fauxlens.manifest.layouts.named_paths import Locator, folder_of
 
 _MASK_LIKE = re.compile(r"(?:mask|[_-]gt)\.[^./]*$", re.IGNORECASE)
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 NO_CLASS = "no class in its path: name a folder real or fake, or give a manifest.csv"
 
 
@@ -88,8 +90,8 @@ def _read_lists(tree: Tree, lists: Sequence[ForeignList]) -> Reading:
         base = folder_of(given.name)
         # Paths are relative to the list; some writers meant the root.
         locator = Locator(tree, (base, "") if base else ("",))
-        remarks += given.remarks
         left_out += given.left_out
+        told, kept = len(remarks), list[ForeignRow]()
         if "label" not in given.columns:
             remarks.append(f"{given.name}: no column of labels, so the class comes from folder names")
         named = _named_origins(given)
@@ -113,6 +115,8 @@ def _read_lists(tree: Tree, lists: Sequence[ForeignList]) -> Reading:
             vague += known is not None and known.vague and entry.label == "edited"
             dropped += entry.label == "real" and ("generator" in row.values or "family" in row.values)
             entries.append(entry)
+            kept.append(row)
+        remarks[told:told] = [*mapping_told(given, kept), *given.remarks]
         if vague:
             remarks.append(f"{given.name}: {counted(vague, 'fake')} with a mask read as edited, not generated")
         if dropped:
@@ -182,7 +186,9 @@ def _entry_of(row: ForeignRow, given: ForeignList, locator: Locator, named: Set[
         values.pop("family", None)
     elif known.family is not None:
         values.setdefault("family", known.family)
-    return Entry(at.path, label, mask, **values)
+    sha256 = values.pop("sha256", "").strip().lower()
+    published = Given(sha256=sha256) if _SHA256.match(sha256) else None
+    return Entry(at.path, label, mask, given=published, **values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ class Given:
     width: int | None = None
     height: int | None = None
     jpeg_quality: int | None = None
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
