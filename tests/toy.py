@@ -133,7 +133,7 @@ def folder_list(root: Path) -> Expected:
             "pics/gone.jpg": "not on disk",
             "pics/odd.jpg": "'painting?'",
             "pics/stray.jpg": "not in manifest.csv",
-            "manifest.csv:14": "named before",
+            "manifest.csv:14": "pics/0.jpg, named before in manifest.csv:2",
         },
     )
 

@@ -80,7 +80,7 @@ def test_a_dry_run_writes_nothing(server: Server, genimage: dict[str, Served], t
 
 def test_a_first_run_never_touches_what_is_there(server: Server, genimage: dict[str, Served], tmp_path: Path) -> None:
     (tmp_path / "genimage_metadata.csv").write_bytes(b"mine")
-    with pytest.raises(FetchError, match=r"1 of the 3 files are there already.*carry on"):
+    with pytest.raises(FetchError, match=r"1 of the 3 files are there already.*--continue"):
         fetch(server, tmp_path)
     assert (tmp_path / "genimage_metadata.csv").read_bytes() == b"mine"
     assert all(served.asked == [] for served in genimage.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -42,3 +43,9 @@ def test_looking_at_the_table_imports_no_machinery() -> None:
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "PIL" not in told.stdout
     assert told.stdout.split()[-1] == "False"
+
+
+def test_next_steps_are_commands_not_modules() -> None:
+    for name, entry in SOURCES.items():
+        assert "`manifest." not in describe(name)
+        assert entry.ask is None or not re.search(r"manifest\.\w", entry.ask)

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fauxlens.core.errors import FetchError
+from fauxlens.core.errors import BadSetting, FetchError
 from fauxlens.manifest.fetch.splitzip import SplitReader, find_parts, join_parts, read_directory, unpack
 
 MEMBERS = {
@@ -173,7 +173,7 @@ def test_a_real_split_archive_is_recognised(tmp_path: Path) -> None:
 def test_places_without_one_set_of_pieces(tmp_path: Path) -> None:
     with pytest.raises(FetchError, match="no pieces"):
         find_parts(tmp_path)
-    with pytest.raises(FetchError, match="no such file"):
+    with pytest.raises(BadSetting, match="no such file"):
         find_parts(tmp_path / "none")
     (tmp_path / "whole.zip").write_bytes(archive())
     with pytest.raises(FetchError, match="no numbered piece"):
@@ -327,7 +327,7 @@ def test_what_is_no_archive(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(b"<html>")
     with pytest.raises(FetchError, match="no zip"):
         unpack(tmp_path / "a.zip", tmp_path / "out")
-    with pytest.raises(FetchError, match="no such archive"):
+    with pytest.raises(BadSetting, match="no such archive"):
         unpack(tmp_path / "b.zip", tmp_path / "out")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def _read(tree: Tree, layout: str) -> Reading:
 
 
 def _reasons(reading: Reading) -> dict[str, str]:
-    return {item.path: item.reason for item in reading.left_out}
+    return {item.path: f"{item.reason} ({item.detail})" for item in reading.left_out}
 
 
 def test_every_layout_has_a_toy_tree():
@@ -102,6 +103,28 @@ def test_drops_nothing_in_silence(drawn):
     assert not {entry.path for entry in reading.entries} & set(_reasons(reading))
 
 
+def test_reasons_can_be_counted(drawn):
+    """What differs from file to file is in the detail: a reason neither names a file nor a line."""
+    _, tree, _, reading = drawn
+    names = {part for path in tree.files for part in (path, path.rpartition("/")[2])} - set(reading.lists)
+    names -= {name.rpartition("/")[2] for name in reading.lists}
+    for item in reading.left_out:
+        assert not any(name in item.reason for name in names), item
+        assert not re.search(r":\d|row \d", item.reason), item
+
+
+def test_many_bad_rows_have_one_reason(tmp_path):
+    lines = ["path,label"]
+    for n in range(20):
+        toy.picture(tmp_path / f"{n}.png", seed=n)
+        lines += [f"{n}.png,breed {n}", f"gone{n}.png,real"]
+    toy.picture(tmp_path / "real.png", seed=1)
+    (tmp_path / "manifest.csv").write_text("\n".join([*lines, *["real.png,real"] * 20]))
+    reading = _read(Tree(tmp_path), "folder")
+    assert sorted(Counter(item.reason for item in reading.left_out).values()) == [19, 20, 20]
+    assert {item.detail for item in reading.left_out} >= {"'breed 7' in manifest.csv:16"}
+
+
 def test_reads_the_same_twice(drawn):
     name, tree, _, reading = drawn
     assert _read(Tree(tree.root), toy.TREES[name].layout) == reading
@@ -115,9 +138,13 @@ def test_toy_pictures_are_the_same_every_time(tmp_path):
 # --- choosing
 
 
-def test_an_empty_folder_says_what_was_looked_for(tmp_path):
-    with pytest.raises(UnknownLayout, match=r"no layout fits.*genimage:.*imdl:.*Next: name folders"):
+def test_a_folder_without_pictures_says_so_in_a_line(tmp_path):
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / "notes.txt").write_text("none here")
+    with pytest.raises(UnknownLayout, match="the folder holds no pictures") as none:
         choose(Tree(tmp_path))
+    assert none.value.got == "1 other file; 1 x a hidden folder, not looked into"
+    assert len(str(none.value)) < 250
     assert detect(Tree(tmp_path)) == []
 
 
@@ -128,8 +155,10 @@ def test_a_missing_folder_is_an_error(tmp_path):
 
 def test_pictures_without_classes_are_no_layout(tmp_path):
     toy.picture(tmp_path / "holiday" / "1.jpg", seed=1)
-    with pytest.raises(UnknownLayout, match="1 pictures in 1 files"):
+    with pytest.raises(UnknownLayout, match=r"no layout fits(.*\n)+  genimage: ") as none:
         choose(Tree(tmp_path))
+    assert none.value.got == "1 picture in 1 file"
+    assert len(none.value.hint) < 100
 
 
 def test_a_wrong_name_lists_the_right_ones(tmp_path):
@@ -170,7 +199,7 @@ def test_an_empty_folder_reads_as_nothing(tmp_path, layout):
 def test_the_mapping_is_told(tmp_path):
     toy.folder_list(tmp_path)
     remarks = "\n".join(_read(Tree(tmp_path), "folder").remarks)
-    assert "column 'kind' read as label: ai→generated (6), painting?→unknown, left out (1), real→real (6)" in remarks
+    assert "column 'kind' read as label: ai→generated (5), painting?→unknown, left out (1), real→real (5)" in remarks
     assert "column 'group' read as origin" in remarks
     assert "ignored because scan measures it in the file: jpeg_q" in remarks
     assert "ignored, no column of ours: mood" in remarks
@@ -191,6 +220,21 @@ def test_lists_one_folder_down_in_json_lines(tmp_path):
     reading = _read(Tree(tmp_path), "folder")
     assert [(e.path, e.label) for e in reading.entries] == [("train/a.png", "generated"), ("train/b.png", "real")]
     assert set(_reasons(reading)) == {"train/metadata.jsonl:3", "train/metadata.jsonl:4"}
+
+
+@pytest.mark.parametrize("removed", [None, "real/1.jpg", "fake/1.jpg"])
+def test_an_origin_in_a_list_may_be_a_path(tmp_path, removed):
+    for folder in ("a", "b"):
+        for name in ("real/1.jpg", "fake/1.jpg", "real/2.jpg"):
+            if name != removed:
+                toy.picture(tmp_path / folder / name, seed=1)
+        (tmp_path / folder / "manifest.csv").write_text(
+            "path,label,origin\nreal/1.jpg,real,\n./fake/1.jpg,fake,real\\1.jpg\nreal/2.jpg,real,\n"
+        )
+    origins = {e.path: e.origin for e in _read(Tree(tmp_path), "folder").entries}
+    wanted = {f"{folder}/{name}/1.jpg": f"{folder}/real/1.jpg" for folder in "ab" for name in ("real", "fake")}
+    wanted |= {"a/real/2.jpg": None, "b/real/2.jpg": None}
+    assert origins == {path: origin for path, origin in wanted.items() if removed is None or removed not in path}
 
 
 def test_masks_in_a_list(tmp_path):
@@ -268,7 +312,7 @@ def test_forgeries_belong_to_their_real(tmp_path):
     toy.brgen_release(tmp_path)
     entries = {e.path: e for e in _read(Tree(tmp_path), "brgen").entries}
     here, absent = entries["Stuff/SDXL/COCO_00000000520.png"], entries["Background/LaMa/ImageNet_n06359193_84719.png"]
-    assert here.origin == "RealImage/COCO/00000000520.jpg"
+    assert here.origin == entries["RealImage/COCO/00000000520.jpg"].origin == "COCO_00000000520"
     assert absent.origin == "ImageNet_n06359193_84719"
     assert (here.family, here.method, here.mask_type, here.source) == ("diffusion", "SDXL", "stuff", "COCO")
     assert (absent.family, absent.mask_type, absent.variant) == ("gan", "background", None)
@@ -294,7 +338,7 @@ def test_the_release_in_other_orders(tmp_path, forgery, mask):
 
 def test_a_name_that_contradicts_its_folder_is_left_out(tmp_path):
     toy.picture(tmp_path / "Stuff" / "LaMa" / "MAT_Stuff_COCO_1.png", seed=1)
-    assert "its folder says LaMa, its name MAT" in _read(Tree(tmp_path), "brgen").left_out[0].reason
+    assert "its folder says LaMa, its name MAT" in _read(Tree(tmp_path), "brgen").left_out[0].detail
 
 
 def test_a_leak_between_lists_is_told(tmp_path):
@@ -355,7 +399,7 @@ def test_corrupted_files_are_honoured(tmp_path, draw):
 def test_two_generators_in_one_path_are_left_out(tmp_path):
     toy.picture(tmp_path / "ADM" / "wukong" / "val" / "ai" / "1.png", seed=1)
     reading = _read(Tree(tmp_path), "genimage")
-    assert "two generators: ADM and wukong" in reading.left_out[0].reason
+    assert reading.left_out[0].detail == "ADM and wukong"
 
 
 def test_genimage_published_counts(tmp_path):
@@ -417,7 +461,7 @@ def test_bad_annotations_say_why(line, part):
     rows, bad = parse_annotations(f"ok,0,0,4,8\n\n{line}\n")
     assert len(rows) == 1
     assert bad[0].line == 3
-    assert part in bad[0].reason
+    assert part in f"{bad[0].reason}: {bad[0].detail}"
 
 
 @pytest.mark.parametrize("name", sorted(imaginet.published()["lists"]))
@@ -447,6 +491,7 @@ def test_membership_origin_and_overlap(tmp_path):
     entries = {e.path: e for e in reading.entries}
     first = entries["testset/photos/synthetic/gan/00000.webp"]
     assert (first.origin, first.family, first.generator) == ("progan_val/cat/1_fake/1.png", "gan", "ProGAN")
+    assert entries["progan_val/cat/1_fake/1.png"].origin == first.origin
     assert lists_of(first.notes) == {"test_all": 1, "test_gan": 1, "test_calibration": 1}
     assert "a calibration image of the test set it is in" in first.notes
     drawn = entries["imagenet/ILSVRC/Data/CLS-LOC/val/ILSVRC2012_val_00000001.JPEG"]
@@ -538,8 +583,8 @@ def test_rows_of_the_table_that_cannot_be(tmp_path):
     (tmp_path / "any.csv").write_text("\n".join([head, *rows]) + "\n")
     reading = _read(Tree(tmp_path), "unbiased-genimage")
     assert [(e.given.jpeg_quality, e.content) for e in reading.entries] == [(1, None)]
-    assert [item.reason.partition(" (")[0] for item in reading.left_out] == [
-        "generator 'nature' contradicts its path",
+    assert [item.reason for item in reading.left_out] == [
+        "its generator contradicts its path",
         "not under {train,val}/{ai,nature}",
         "a row without a path or a generator",
     ]
@@ -593,7 +638,7 @@ def test_lists_that_disagree(tmp_path):
     reasons = _reasons(reading)
     assert "another label" in reasons["a.png"]
     assert "gone.png" in reasons["c.png"]
-    assert reasons["settings.json"] == reasons["broken.json"] == "not a picture"
+    assert reasons["settings.json"] == reasons["broken.json"] == "not a picture ()"
     remarks = "\n".join(reading.remarks)
     assert "1 row repeat" in remarks
     assert "leak" in remarks

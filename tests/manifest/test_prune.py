@@ -230,3 +230,12 @@ def test_a_named_or_foreign_file_is_never_removed(
     else:
         kept = {name for name in there if name in named or name.startswith("own/")}
         assert files(folder / "root") - {LIST_NAME} == kept
+
+
+def test_a_bad_row_is_shown_as_text_with_a_next_step(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"./caf\xe9.jpg,0,1\n")
+    with pytest.raises(BadManifest, match="line 1: not a row") as bad:
+        plan_prune(tmp_path, [tmp_path / "a.txt"])
+    assert bad.value.got == "./caf\\xe9.jpg,0,1"
+    assert bad.value.hint is not None
+    assert "mend or remove the line" in bad.value.hint

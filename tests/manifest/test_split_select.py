@@ -173,6 +173,34 @@ def test_each_origin_takes_one_forgery_of_every_photo_uniform_over_method_and_ma
     assert "each-origin, seed 1, epoch 0" in chosen.history[-1]
 
 
+def test_each_origin_pairs_by_the_value_of_origin():
+    made = make(20, forgeries=3)
+    named = made.with_columns("named", {"origin": [f"g-{s.path.partition('-')[0]}" for s in made]})
+    chosen = one_to_one(named, "each-origin", seed=1)
+    assert chosen.count("label") == {("edited",): 20, ("real",): 20}
+    assert len({s.origin for s in chosen}) == 20
+
+
+def test_of_two_copies_of_a_photo_one_is_drawn():
+    rows = [Sample(id=str(n), path=str(n), label="real", origin="g") for n in range(2)]
+    made = Manifest.from_samples([*rows, Sample(id="f", path="f", label="edited", origin="g")], Path())
+    assert one_to_one(made, "each-origin").count("label") == {("edited",): 1, ("real",): 1}
+
+
+@pytest.mark.parametrize("how", ["fixed", "each-epoch", "each-origin"])
+@pytest.mark.parametrize(("label", "lacking"), [("real", "forged"), ("edited", "real")])
+def test_a_draw_from_one_class_names_the_empty_one(how, label, lacking):
+    with pytest.raises(BadSetting, match=f"no {lacking} rows"):
+        one_to_one(select(make(3, forgeries=1), f"label={label}"), how)
+
+
+def test_a_draw_in_which_nothing_pairs_says_so():
+    made = make(3, forgeries=1)
+    strangers = made.with_columns("torn", {"origin": [str(n) for n in range(len(made))]})
+    with pytest.raises(BadSetting, match=r"nothing pairs.*3 real and 3 forged.*fixed"):
+        one_to_one(strangers, "each-origin")
+
+
 def test_an_unknown_rule_names_the_others():
     with pytest.raises(UnknownName, match="each-epoch, each-origin, fixed"):
         one_to_one(make(3), "balanced")

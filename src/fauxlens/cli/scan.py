@@ -89,9 +89,12 @@ def command(
         console.say(f"{said} quarantined (kept in the manifest, passed over by readers):")
         console.show_table(("reason", "files", "for example"), quarantined, numbers=(1,))
     if found.left_out:
-        said = console.counted(len(found.left_out), "file was", "files were")
+        # A hidden or unreadable folder is one entry: how many files are in it is not known.
+        folders = any(item.path.endswith("/") for item in found.left_out)
+        one, many = ("file or folder was", "files or folders were") if folders else ("file was", "files were")
+        said = console.counted(len(found.left_out), one, many)
         console.say(f"{said} left out ({'all ' if len(found.left_out) > 1 else ''}in {left_out.name}):")
         shown = [(reason, count, example) for reason, count, example in found.left_out_reasons()[:12]]
-        console.show_table(("reason", "files", "for example"), shown, numbers=(1,))
+        console.show_table(("reason", "count", "for example"), shown, numbers=(1,))
     console.say(f"wrote {output}")
     return 0

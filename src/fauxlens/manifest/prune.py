@@ -222,7 +222,10 @@ def _annotated(files: Sequence[Path]) -> set[bytes]:
         try:
             lines = Path(file).read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
         except OSError as fault:
-            raise BadManifest("the annotations cannot be read", where=file, got=str(fault)) from fault
+            raise BadManifest(
+                "the annotations cannot be read", where=file, got=fault.strerror,
+                hint="give the files of ImagiNet's folder `annotations`, train and test both",
+            ) from fault  # fmt: skip
         for number, line in enumerate(lines, start=1):
             if line.rstrip(b"\r"):
                 needed.add(_annotated_path(line.rstrip(b"\r"), f"{file}, line {number}"))
@@ -236,12 +239,20 @@ def _annotated_path(line: bytes, where: str) -> bytes:
     fields = line.rsplit(b",", 4)
     if len(fields) != 5 or not all(field.isdigit() for field in fields[1:]):
         raise BadManifest(
-            "not a row of an annotation", where=where, wanted="path,label,content,group,model", got=line[:200]
-        )
+            "not a row of an annotation", where=where, wanted="path,label,content,group,model", got=_shown(line),
+            hint="mend or remove the line, or give another file; it may name a picture to keep, so nothing was done",
+        )  # fmt: skip
     pieces = [piece for piece in fields[0].split(b"/") if piece not in (b"", b".")]
     if not pieces or b".." in pieces or fields[0].startswith(b"/"):
-        raise BadManifest("an annotated path leads out of the root", where=where, got=fields[0][:200])
+        raise BadManifest(
+            "an annotated path leads out of the root", where=where, got=_shown(fields[0]),
+            hint="write the path relative to ImagiNet's root, as ./folder/name",
+        )  # fmt: skip
     return b"/".join(pieces)
+
+
+def _shown(line: bytes) -> str:
+    return line[:200].decode("utf-8", "backslashreplace")
 
 
 def _walk(root: bytes) -> Iterator[tuple[bytes, os.stat_result]]:
@@ -266,7 +277,11 @@ def _folder_of(relative: bytes, known: Sequence[bytes]) -> bytes | None:
 
 def _refuse_doubtful(plan: PrunePlan, allow_missing: bool) -> None:
     if plan.present == 0:
-        raise BadManifest("none of the annotated files is here", where=plan.root, hint="check the root")
+        raise BadManifest(
+            "none of the annotated files is here",
+            where=plan.root,
+            hint="give the folder that the annotations' ./ stands for",
+        )
     if plan.missing and not allow_missing:
         folders = ", ".join(f"{folder} {len(paths)}" for folder, paths in plan.missing.items())
         raise BadManifest(
@@ -274,7 +289,7 @@ def _refuse_doubtful(plan: PrunePlan, allow_missing: bool) -> None:
             where=plan.root,
             wanted=f"{plan.needed} files",
             got=f"{plan.present}",
-            hint="fetch them first, or say that missing files are allowed",
+            hint="fetch them first, or allow it with --allow-missing",
         )
 
 

@@ -24,7 +24,8 @@ from fauxlens.core.version import __version__
 from fauxlens.images.facts import read_facts, suffix_agrees
 from fauxlens.images.limits import DEFAULT_LIMITS, Limits
 from fauxlens.manifest.layouts.detect import choose
-from fauxlens.manifest.layouts.layout import Entry, LeftOut, Reading, Tree
+from fauxlens.manifest.layouts.layout import Entry, LeftOut, Reading, Tree, counted
+from fauxlens.manifest.layouts.walk import NOT_UTF8, is_text, spelt
 from fauxlens.manifest.manifest import Manifest
 from fauxlens.manifest.sample import sample_id
 from fauxlens.manifest.schema import LISTED, OK
@@ -106,12 +107,12 @@ def survey(
     choice = choose(tree, layout)
     chosen, why = choice.layout, choice.why
     reading = chosen.read(tree)
-    entries, left_out = _sound(reading)
+    entries, left_out = _sound(tree, reading)
     remarks = list(reading.remarks)
     columns = _entry_columns(entries)
     facts = _facts_of_all(tree.root, columns["path"], hash_files, frozenset(accept), limits, workers, progress)
     columns.update(facts)
-    _fill_given(columns, entries)
+    remarks += _fill_given(columns, entries, is_here=reading.facts.get("on_disk", True))
     bad_list = quarantine if quarantine is not None else tree.root / QUARANTINE_FILE
     if quarantine is not None or bad_list.is_file():
         marked = _mark_quarantined(columns, bad_list)
@@ -130,12 +131,12 @@ def survey(
 
 
 def write_left_out(left_out: Sequence[LeftOut], path: Path) -> None:
-    """All that a scan left out, as CSV (path, reason)."""
+    """All that a scan left out, as CSV (path, reason, detail)."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(("path", "reason"))
+    writer.writerow(("path", "reason", "detail"))
     # Names that are not UTF-8 are written with their bytes spelt out.
-    writer.writerows((item.path.encode("utf-8", "backslashreplace").decode(), item.reason) for item in left_out)
+    writer.writerows((spelt(item.path), item.reason, spelt(item.detail)) for item in left_out)
     write_text(path, stream.getvalue())
 
 
@@ -201,37 +202,28 @@ def _unreadable(full: str, bad: UnreadableImage) -> tuple[Any, ...]:
     return tuple({**values, "bytes": size, "status": f"{bad.reason}: {bad.what}"}.values())
 
 
-def _sound(reading: Reading) -> tuple[Sequence[Entry], list[LeftOut]]:
-    """The entries that can be rows: names that are text, each path once."""
-    left_out = list(reading.left_out)
+def _sound(tree: Tree, reading: Reading) -> tuple[Sequence[Entry], list[LeftOut]]:
+    """The entries that can be rows: names that are text, each path once; and all that is left out, each path once."""
+    passed_over = {item.path for item in tree.left_out}
+    # A list may name what was passed over; then the layout only knows that it did not see it.
+    left_out = [*tree.left_out, *(item for item in reading.left_out if spelt(item.path) not in passed_over)]
     seen: set[str] = set()
     good: list[Entry] = []
     for entry in reading.entries:
         if entry.path in seen:
             left_out.append(LeftOut(entry.path, "listed twice"))
-        elif not _is_text(entry.path):
-            left_out.append(LeftOut(entry.path.encode("utf-8", "backslashreplace").decode(), "the name is not UTF-8"))
+        elif not is_text(entry.path):
+            left_out.append(LeftOut(spelt(entry.path), NOT_UTF8))
         else:
             seen.add(entry.path)
             good.append(entry)
     return good, left_out
 
 
-def _is_text(name: str) -> bool:
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _entry_columns(entries: Sequence[Entry]) -> dict[str, list[Any]]:
     ids = [sample_id(entry.source, entry.path) for entry in entries]
     if len(set(ids)) != len(ids):  # 64 bits: one chance in four million at three million files
         raise BadManifest("two files have the same id", hint="rename one of the folders above them and scan again")
-    by_path = {entry.path: one for entry, one in zip(entries, ids, strict=True) if entry.origin is not None}
-    needed = {entry.origin for entry in entries if entry.origin is not None}
-    by_path.update({entry.path: one for entry, one in zip(entries, ids, strict=True) if entry.path in needed})
     copied = (
         "path", "label", "mask_path", "generator", "family", "method", "mask_type", "variant", "content", "source",
         "split", "licence", "notes",
@@ -239,10 +231,8 @@ def _entry_columns(entries: Sequence[Entry]) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {"id": ids}
     for name in copied:
         columns[name] = [getattr(entry, name) for entry in entries]
-    columns["origin"] = [
-        one if entry.origin is None else by_path.get(entry.origin, entry.origin)
-        for entry, one in zip(entries, ids, strict=True)
-    ]
+    # As the layout says it, never looked up among the rows: a photo that comes or goes must not move the others.
+    columns["origin"] = [one if entry.origin is None else entry.origin for entry, one in zip(entries, ids, strict=True)]
     return columns
 
 
@@ -278,15 +268,31 @@ def _facts_of_chunk(
     return [file_facts(root, path, hash_file=hash_files, accept=accept, limits=limits) for path in paths]
 
 
-def _fill_given(columns: dict[str, list[Any]], entries: Sequence[Entry]) -> None:
-    """Facts that the dataset's own list states stand in for those of files that are not on this disk."""
+def _fill_given(columns: dict[str, list[Any]], entries: Sequence[Entry], *, is_here: bool) -> list[str]:
+    """Facts that the dataset's own list states, where there is none that was measured; remarks on the way.
+
+    The list stands in for the files only when the layout knows that they are not on this disk: a file that cannot be
+    opened is there.
+    """
+    differ = []
     for row, entry in enumerate(entries):
         given = entry.given
-        if given is None or not columns["status"][row].startswith("missing:"):
+        if given is None:
+            continue
+        if given.sha256 is not None:
+            measured = columns["sha256"][row]
+            if measured is not None and measured != given.sha256:
+                differ.append(entry.path)
+            columns["sha256"][row] = measured or given.sha256
+        if is_here or not columns["status"][row].startswith("missing:"):
             continue
         columns["width"][row], columns["height"][row] = given.width, given.height
         columns["jpeg_quality"][row] = given.jpeg_quality
         columns["status"][row] = LISTED
+    if not differ:
+        return []
+    many = counted(len(differ), "file has", "files have")
+    return [f"{many} another SHA-256 than the list says (first: {differ[0]})"]
 
 
 def _mark_quarantined(columns: dict[str, list[Any]], path: Path) -> int:

@@ -37,9 +37,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("content", pa.string(), True, "what the picture shows, in the dataset's own classes"),
     Column("source", pa.string(), True, "where it was taken from"),
     Column("split", pa.string(), True, "train, val, test, or the dataset's own name"),
-    Column(
-        "origin", pa.string(), False, "id of the real photo it came from (itself for reals), or the dataset's group"
-    ),
+    Column("origin", pa.string(), False, "what it came from: the same text for a real photo and all that came of it"),
     Column("width", pa.int32(), False, "pixels, after orientation"),
     Column("height", pa.int32(), False, "pixels, after orientation"),
     Column("format", pa.string(), True, "jpeg, png, webp, ... by the bytes, not by the suffix"),

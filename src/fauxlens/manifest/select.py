@@ -73,6 +73,14 @@ def one_to_one(manifest: Manifest, how: str = "fixed", *, seed: int = 0, epoch: 
         raise unknown(how, ONE_TO_ONE, "one-to-one rule")
     fake = np.asarray(pc.not_equal(manifest.column("label"), "real").to_numpy(zero_copy_only=False), dtype=bool)
     real_rows, fake_rows = np.flatnonzero(~fake), np.flatnonzero(fake)
+    for rows_of, name in ((real_rows, "real"), (fake_rows, "forged")):
+        if not len(rows_of):
+            raise BadSetting(
+                f"there are no {name} rows to draw from",
+                where=f"one real to one forged ({how})",
+                got=f"{len(real_rows):,} real and {len(fake_rows):,} forged",
+                hint="look whether an earlier filter took them all: the history is in the manifest",
+            )
     rows = ONE_TO_ONE[how](manifest, real_rows, fake_rows, seed, epoch)
     when = "" if how == "fixed" else f", epoch {epoch}"
     return manifest.take(f"one real to one forged ({how}, seed {seed}{when})", np.sort(rows))
@@ -90,20 +98,30 @@ def _each_epoch(manifest: Manifest, real: Any, fake: Any, seed: int, epoch: int)
 def _each_origin(manifest: Manifest, real: Any, fake: Any, seed: int, epoch: int) -> Any:
     ids, origins = manifest.column("id").to_pylist(), manifest.column("origin").to_pylist()
     methods, kinds = manifest.column("method").to_pylist(), manifest.column("mask_type").to_pylist()
-    row_of_real = {ids[row]: int(row) for row in real}
-    forgeries: dict[int, dict[tuple[str, str], list[int]]] = {}
+    # By the value of origin, which a photo and its forgeries share; of several copies of a photo one is drawn.
+    photos: dict[str, list[int]] = {}
+    for row in real.tolist():
+        photos.setdefault(origins[row] or ids[row], []).append(row)
+    forgeries: dict[str, dict[tuple[str, str], list[int]]] = {}
     for row in fake.tolist():
-        home = row_of_real.get(origins[row])
-        if home is not None:
+        if origins[row] in photos:
             cell = (methods[row] or "", kinds[row] or "")
-            forgeries.setdefault(home, {}).setdefault(cell, []).append(row)
+            forgeries.setdefault(origins[row], {}).setdefault(cell, []).append(row)
+    if not forgeries:
+        raise BadSetting(
+            "no forged row has the origin of a real one, so nothing pairs",
+            where="each-origin",
+            got=f"{len(real):,} real and {len(fake):,} forged",
+            hint="take --one-to-one fixed, or bring the real photos that the forgeries came from and scan again",
+        )
     chosen: list[int] = []
-    for home, cells in forgeries.items():
-        rng = np.random.default_rng(seed_for("one-to-one", image_id=ids[home], method=str(seed), attempt=epoch))
+    for origin, cells in forgeries.items():
+        rng = np.random.default_rng(seed_for("one-to-one", image_id=origin, method=str(seed), attempt=epoch))
         # First the cell, then the row in it, so that a method with more attempts is not drawn more often.
         cell = sorted(cells)[int(rng.integers(len(cells)))]
-        members = sorted(cells[cell], key=lambda row: ids[row])
-        chosen += [home, members[int(rng.integers(len(members)))]]
+        for rows in (cells[cell], photos[origin]):
+            rows.sort(key=lambda row: ids[row])
+            chosen.append(rows[int(rng.integers(len(rows)))])
     return np.array(chosen, dtype=np.int64)
 
 

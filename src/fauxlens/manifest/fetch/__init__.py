@@ -66,7 +66,7 @@ SOURCES: dict[str, Source] = {
         terms="data non-commercial; code CC BY 4.0; the real photos are COCO's, ImageNet's and Places'",
         needs="your own copies of COCO train2017, ILSVRC2012 train and Places2 for the real photos",
         ask="Its split files are on Baidu only, and its real photos have other owners; follow the README of "
-        "clpbc/BR-Gen, then let `manifest.extract` take the real photos from your copies.",
+        "clpbc/BR-Gen, then let `fauxlens extract-reals` take the real photos from your copies.",
     ),
     "imaginet": Source(
         description="ImagiNet: real and generated photos, paintings, faces and others from many sources",
@@ -75,7 +75,7 @@ SOURCES: dict[str, Source] = {
         terms="mixes CC-0, CC BY 4.0 and the terms of its sources, each of which holds for its part",
         needs="each source from its own owner, ImageNet and COCO among them",
         ask="Its parts belong to many owners, each with own terms; follow the README of delyan-boychev/imaginet. "
-        "'imaginet-ffhq' fetches the faces; `manifest.prune` finds what is not needed of the rest.",
+        "'imaginet-ffhq' fetches the faces; `fauxlens prune` finds what is not needed of the rest.",
     ),
 }
 

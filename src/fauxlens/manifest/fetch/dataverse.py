@@ -122,7 +122,7 @@ def fetch_dataverse(
             where=destination,
             wanted=f"{needed} bytes more",
             got=f"{free} free",
-            hint="make room, choose another destination, or fetch a part of it with `only`",
+            hint="make room, give another --destination, or fetch a part of it with --only, such as --only '*.csv'",
         )
     done: list[str] = []
     there: list[str] = []
@@ -229,7 +229,7 @@ def _refuse_to_overwrite(planned: tuple[Planned, ...], destination: Path, carry_
         raise FetchError(
             f"{len(there)} of the {len(planned)} files are there already, whole or in part, first: {there[0]}",
             where=destination,
-            hint="carry on with that run, which checks and keeps what is whole, or choose another destination",
+            hint="go on with --continue, which checks and keeps what is whole, or give another --destination",
         )
 
 

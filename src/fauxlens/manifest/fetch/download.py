@@ -182,7 +182,7 @@ class _Again(Exception):
         return FetchError(
             f"gave up after {attempts} attempt{'s' if attempts > 1 else ''}: {self}",
             where=where,
-            hint="run it again later; what came so far is kept and resumed",
+            hint="give the same command again later with --continue; what came so far is kept and resumed",
         )
 
 

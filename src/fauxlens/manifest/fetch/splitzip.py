@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO, Literal, cast
 
-from fauxlens.core.errors import FetchError
+from fauxlens.core.errors import BadSetting, FetchError
 from fauxlens.core.files import atomic_path
 from fauxlens.core.progress import Progress, silent
 from fauxlens.manifest.fetch.places import inside
@@ -166,7 +166,7 @@ def find_parts(first_or_folder: Path) -> tuple[Path, ...]:
     """
     place = Path(first_or_folder)
     if not place.exists():
-        raise FetchError("there is no such file or folder", where=place, hint="give one of the pieces, or their folder")
+        raise BadSetting("there is no such file or folder", where=place, hint="give one of the pieces, or their folder")
     folder = place if place.is_dir() else place.parent
     sets: dict[tuple[str, bool], list[tuple[int, Path]]] = {}
     for path in sorted(folder.iterdir()):
@@ -500,7 +500,7 @@ def _opened(archive: Path | SplitReader, name: str) -> Iterator[zipfile.ZipFile]
             "this is no zip, or not a whole one", where=name, got=str(fault), hint="is the download complete?"
         ) from fault
     except FileNotFoundError as fault:
-        raise FetchError("there is no such archive", where=name) from fault
+        raise BadSetting("there is no such archive", where=name, hint="give a zip, or one of its pieces") from fault
     with packed:
         yield packed
 
@@ -554,7 +554,7 @@ def _refuse_no_room(members: list[zipfile.ZipInfo], destination: Path, name: str
             where=name,
             wanted=f"{needed} bytes",
             got=f"{free} free in {destination}",
-            hint="make room, choose another destination, or unpack a part of it with `only`",
+            hint="make room, give another --destination, or unpack a part of it with --only",
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from fauxlens.manifest.layouts.class_names import MASK_FOLDERS, SPLIT_NAMES, without_mask_suffix
@@ -135,6 +135,11 @@ class _Told:
         """Which real photo it is, or came from."""
         return self.source, self.stem
 
+    @property
+    def origin(self) -> str:
+        """The same text for a photo and all that came of it, whether or not the photo is here."""
+        return f"{self.source}_{self.stem}" if self.source else self.stem
+
 
 def _folder(path: str, cache: dict[str, _Folder]) -> _Folder:
     name = path[: path.rfind("/") + 1]
@@ -227,11 +232,11 @@ class _Reader:
         for path in self.tree.pictures:
             folder, told = _folder(path, self.cache), _told(path, self.cache)
             if told.contradiction is not None:
-                self.left_out.append(LeftOut(path, told.contradiction))
+                self.left_out.append(LeftOut(path, "its folder and its name contradict each other", told.contradiction))
             elif folder.mask or (_is_mask_name(stem_of(path)) and not folder.real):
                 key = (folder.scope, told.method, told.mask_type, told.source, told.stem)
                 if masks.setdefault(key, path) != path:
-                    doubled.append(LeftOut(path, f"a second mask beside {masks[key]}"))
+                    doubled.append(LeftOut(path, "a second mask of one region", masks[key]))
                 orders["masks in a folder" if folder.mask else "masks by the suffix _mask"] += 1
             elif folder.real:
                 reals.append((path, told))
@@ -244,12 +249,12 @@ class _Reader:
                 forgeries.append((path, told))
         self.left_out += doubled
         wanted = self._image_lists()
-        real_paths = self._reals(reals, wanted)
-        entries = self._entries(forgeries, masks, reals, real_paths)
+        real_keys = self._reals(reals, wanted)
+        entries = self._entries(forgeries, masks, reals, real_keys)
         if orders:
             met = ", ".join(f"{order} ({count:,})" for order, count in sorted(orders.items()))
             self.remarks.append(f"the order of folders is not published; met here: {met}")
-        entries = self._with_splits(entries, real_paths)
+        entries = self._with_splits(entries, wanted)
         entries.sort(key=lambda entry: entry.path.encode("utf-8", "surrogateescape"))
         self.left_out += not_pictures(self.tree, self.lists)
         return Reading(
@@ -273,22 +278,20 @@ class _Reader:
 
     def _reals(
         self, reals: list[tuple[str, _Told]], wanted: Mapping[str, Mapping[str, str]]
-    ) -> dict[tuple[str | None, str], str]:
-        """Which real stands for each photo; reals that the lists do not name are taken out of `reals`."""
-        # The release's own copy stands for the photo, the evaluation folders' copies belong to it.
-        reals.sort(key=lambda item: _folder(item[0], self.cache).authentic)
+    ) -> set[tuple[str | None, str]]:
+        """Which photos are here; reals that the lists do not name are taken out of `reals`."""
         kept = []
-        paths: dict[tuple[str | None, str], str] = {}
+        here: set[tuple[str | None, str]] = set()
         for path, told in reals:
             listed = wanted.get(told.source or "")
             if listed is not None and told.stem not in listed and not _folder(path, self.cache).authentic:
                 self.left_out.append(LeftOut(path, f"not in {told.source}{_IMAGE_LIST}"))
                 continue
             kept.append((path, told))
-            paths.setdefault(told.real_key, path)
+            here.add(told.real_key)
         reals[:] = kept
         absent = [
-            line for source, stems in wanted.items() for stem, line in stems.items() if (source, stem) not in paths
+            line for source, stems in wanted.items() for stem, line in stems.items() if (source, stem) not in here
         ]
         if absent:
             total = sum(map(len, wanted.values()))
@@ -297,14 +300,14 @@ class _Reader:
                 "has none: get COCO train2017, ImageNet train and Places2, and put them under RealImage/<source>/"
             )
             self.left_out += [LeftOut(line, NOT_ON_DISK) for line in absent]
-        return paths
+        return here
 
     def _entries(
         self,
         forgeries: Sequence[tuple[str, _Told]],
         masks: Mapping[tuple[str, str | None, str | None, str | None, str], str],
         reals: Sequence[tuple[str, _Told]],
-        real_paths: Mapping[tuple[str | None, str], str],
+        real_keys: Set[tuple[str | None, str]],
     ) -> list[Entry]:
         entries: list[Entry] = []
         used: Counter[str] = Counter()
@@ -324,8 +327,7 @@ class _Reader:
             seen[told.method, told.mask_type, told.source, told.stem] += 1
             method = told.method or ""
             strange[method] += method not in FAMILY_OF
-            origin = real_paths.get(told.real_key)
-            orphans += origin is None
+            orphans += told.real_key not in real_keys
             entries.append(
                 Entry(
                     path,
@@ -337,23 +339,17 @@ class _Reader:
                     mask_type=told.mask_type,
                     source=told.source,
                     split=folder.split,
-                    origin=origin or (f"{told.source}_{told.stem}" if told.source else told.stem),
+                    origin=told.origin,
                 )
             )
         for path, told in reals:
-            first = real_paths[told.real_key]
-            origin = None if first == path else first
-            entries.append(
-                Entry(path, "real", source=told.source, split=_folder(path, self.cache).split, origin=origin)
-            )
+            split = _folder(path, self.cache).split
+            entries.append(Entry(path, "real", source=told.source, split=split, origin=told.origin))
         self.left_out += [
             LeftOut(mask, "a mask without a forgery of its name") for mask in masks.values() if mask not in used
         ]
         if orphans:
-            self.remarks.append(
-                f"{counted(orphans, 'forgery', 'forgeries')} whose real photo is not in this tree: "
-                "grouped by its name instead"
-            )
+            self.remarks.append(f"{counted(orphans, 'forgery', 'forgeries')} whose real photo is not in this tree")
         shared = sum(count > 1 for count in used.values())
         if shared:
             self.remarks.append(f"{counted(shared, 'mask')} serve the forgeries of several methods")
@@ -365,13 +361,14 @@ class _Reader:
             self.remarks.append(f"methods that are not BR-Gen's own, family unknown: {', '.join(unknown)}")
         return entries
 
-    def _with_splits(self, entries: list[Entry], real_paths: Mapping[tuple[str | None, str], str]) -> list[Entry]:
+    def _with_splits(self, entries: list[Entry], wanted: Mapping[str, Mapping[str, str]]) -> list[Entry]:
         """Splits as the JSON lists give them; a forgery that no list names has the split of its real photo."""
         by_path: dict[str, set[str]] = {}
         by_real: dict[tuple[str | None, str], set[str]] = {}
         by_name: dict[str, list[str]] = {}
         for entry in entries:
             by_name.setdefault(entry.path.rpartition("/")[2], []).append(entry.path)
+        sources: Mapping[str, Set[str]] | None = None
         gone = {item.path for item in self.left_out}
         for name in self.tree.files:
             if not name.lower().endswith(".json") or name.count("/") > 2:
@@ -383,7 +380,8 @@ class _Reader:
             if found.kind != "pairs":
                 self.remarks.append(f"{name}: a list of sets, which says nothing of single pictures")
                 continue
-            self._take_list(found, by_name, by_path, by_real, gone)
+            sources = self._sources_of_stems(wanted) if sources is None else sources
+            self._take_list(found, by_name, by_path, by_real, gone, sources)
         inherited = leaks = 0
         done = []
         for entry in entries:
@@ -403,6 +401,18 @@ class _Reader:
             self.remarks.append(f"{counted(leaks, 'picture')} in the lists of two splits (a leak): split left unknown")
         return done
 
+    def _sources_of_stems(self, wanted: Mapping[str, Mapping[str, str]]) -> dict[str, set[str]]:
+        """The sources that names and image lists give to each stem."""
+        sources: dict[str, set[str]] = {}
+        for source, stems in wanted.items():
+            for stem in stems:
+                sources.setdefault(stem, set()).add(source)
+        for path in self.tree.pictures:
+            told = _told(path, self.cache)
+            if told.source is not None:
+                sources.setdefault(told.stem, set()).add(told.source)
+        return sources
+
     def _take_list(
         self,
         found: JsonList,
@@ -410,6 +420,7 @@ class _Reader:
         by_path: dict[str, set[str]],
         by_real: dict[tuple[str | None, str], set[str]],
         gone: set[str],
+        sources: Mapping[str, Set[str]],
     ) -> None:
         self.left_out += found.left_out
         split = split_of_name(found.name)
@@ -426,11 +437,13 @@ class _Reader:
                 path = same[0] if len(same) == 1 else path
             told = _told(path.lstrip("/"), self.cache)
             if split is not None:
-                by_real.setdefault(told.real_key, set()).add(split)
+                # The folders of another disk may not tell the source. What is named alike tells it, here or not.
+                said = sources.get(told.stem, set()) if told.source is None else {told.source}
+                by_real.setdefault((min(said) if len(said) == 1 else None, told.stem), set()).add(split)
             if path not in files:
                 if path not in gone:
                     gone.add(path)
-                    self.left_out.append(LeftOut(path, f"{NOT_ON_DISK} ({found.name})"))
+                    self.left_out.append(LeftOut(path, NOT_ON_DISK, found.name))
                 continue
             odd += (mask == NEGATIVE) != _folder(path, self.cache).real
             if split is not None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from fauxlens.core.errors import UnknownLayout
 from fauxlens.core.names import look_up
 from fauxlens.manifest.layouts import LAYOUTS
-from fauxlens.manifest.layouts.layout import Guess, Layout, Tree
+from fauxlens.manifest.layouts.layout import Guess, Layout, Tree, counted
 
 AUTO = "auto"
 
@@ -43,16 +44,22 @@ def choose(tree: Tree, layout: str = AUTO) -> Choice:
         return Choice(look_up(LAYOUTS, layout, "layout"), "named by hand")
     guesses = detect(tree)
     good = [(name, guess) for name, guess in guesses if guess.score >= _LEAST_SCORE]
+    if not good and not tree.pictures:
+        raise UnknownLayout(
+            "the folder holds no pictures",
+            where=tree.root,
+            got=f"{counted(len(tree.files), 'other file')}{_passed_over(tree)}",
+            hint="give the folder that the pictures are in",
+        )
     if not good:
-        sought = "; ".join(f"{name}: {look_up(LAYOUTS, name, 'layout').summary}" for name in LAYOUTS)
-        found = f"{len(tree.pictures):,} pictures in {len(tree.files):,} files"
+        sought = "".join(f"\n  {name}: {look_up(LAYOUTS, name, 'layout').summary}" for name in LAYOUTS)
+        found = f"{counted(len(tree.pictures), 'picture')} in {counted(len(tree.files), 'file')}{_passed_over(tree)}"
         raise UnknownLayout(
             "no layout fits this folder",
             where=tree.root,
-            wanted=sought,
             got=found if not guesses else f"{found}; at best {_told(guesses[:2])}",
-            hint="name folders real and fake, write a manifest.csv with the columns path and label, "
-            "or say which layout it is with --layout",
+            wanted=f"one of{sought}\n",
+            hint="name folders real and fake, or write a manifest.csv with the columns path and label",
         )
     best = good[0]
     rivals = [item for item in good[1:] if best[1].score - item[1].score < _CLEAR_LEAD]
@@ -65,6 +72,11 @@ def choose(tree: Tree, layout: str = AUTO) -> Choice:
         )
     name, guess = best
     return Choice(look_up(LAYOUTS, name, "layout"), guess.why, tuple(guesses))
+
+
+def _passed_over(tree: Tree) -> str:
+    reasons = Counter(item.reason for item in tree.left_out).most_common(3)
+    return "".join(f"; {count:,} x {reason}" for reason, count in reasons)
 
 
 def _told(guesses: list[tuple[str, Guess]]) -> str:

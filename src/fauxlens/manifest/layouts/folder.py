@@ -7,9 +7,10 @@ root is the class folder, and every other class word in the path must agree with
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,9 +23,10 @@ from fauxlens.manifest.layouts.class_names import (
     plain_word,
     without_mask_suffix,
 )
-from fauxlens.manifest.layouts.foreign_list import ForeignList, ForeignRow, lists_in, read_foreign_list
+from fauxlens.manifest.layouts.foreign_list import ForeignList, ForeignRow, lists_in, mapping_told, read_foreign_list
 from fauxlens.manifest.layouts.layout import (
     Entry,
+    Given,
     Guess,
     LeftOut,
     Reading,
@@ -37,6 +39,7 @@ from fauxlens.manifest.layouts.layout import (
 from fauxlens.manifest.layouts.named_paths import Locator, folder_of
 
 _MASK_LIKE = re.compile(r"(?:mask|[_-]gt)\.[^./]*$", re.IGNORECASE)
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 NO_CLASS = "no class in its path: name a folder real or fake, or give a manifest.csv"
 
 
@@ -87,16 +90,21 @@ def _read_lists(tree: Tree, lists: Sequence[ForeignList]) -> Reading:
         base = folder_of(given.name)
         # Paths are relative to the list; some writers meant the root.
         locator = Locator(tree, (base, "") if base else ("",))
-        remarks += given.remarks
         left_out += given.left_out
+        told, kept = len(remarks), list[ForeignRow]()
         if "label" not in given.columns:
             remarks.append(f"{given.name}: no column of labels, so the class comes from folder names")
+        named = _named_origins(given)
         vague = dropped = 0
         for row in given.rows:
-            entry = _entry_of(row, given, locator)
+            entry = _entry_of(row, given, locator, named)
             if isinstance(entry, Entry) and entry.path in taken:
                 first = taken[entry.path]
-                entry = LeftOut(f"{given.name}:{row.line}", f"{entry.path} was named before, in {first}")
+                entry = LeftOut(
+                    f"{given.name}:{row.line}",
+                    "a row that names a file again",
+                    f"{entry.path}, named before in {first}",
+                )
             if isinstance(entry, LeftOut):
                 left_out.append(entry)
                 continue
@@ -107,6 +115,8 @@ def _read_lists(tree: Tree, lists: Sequence[ForeignList]) -> Reading:
             vague += known is not None and known.vague and entry.label == "edited"
             dropped += entry.label == "real" and ("generator" in row.values or "family" in row.values)
             entries.append(entry)
+            kept.append(row)
+        remarks[told:told] = [*mapping_told(given, kept), *given.remarks]
         if vague:
             remarks.append(f"{given.name}: {counted(vague, 'fake')} with a mask read as edited, not generated")
         if dropped:
@@ -121,7 +131,19 @@ def _read_lists(tree: Tree, lists: Sequence[ForeignList]) -> Reading:
     return Reading(entries, left_out, remarks, facts={"layout": "folder", "by": "list"}, lists=used)
 
 
-def _entry_of(row: ForeignRow, given: ForeignList, locator: Locator) -> Entry | LeftOut:
+def _named_origins(given: ForeignList) -> frozenset[str]:
+    """The pictures of the list, as written, that others in it name as their origin, whether or not they are here."""
+    written = {_as_origin(path) for row in given.rows if (path := row.values.get("path")) is not None}
+    return frozenset(
+        name for row in given.rows if (origin := row.values.get("origin")) and (name := _as_origin(origin)) in written
+    )
+
+
+def _as_origin(written: str) -> str:
+    return posixpath.normpath(written.replace("\\", "/"))
+
+
+def _entry_of(row: ForeignRow, given: ForeignList, locator: Locator, named: Set[str]) -> Entry | LeftOut:
     """The entry of a row, or why there is none."""
     values: dict[str, Any] = dict(row.values)
     line = f"{given.name}:{row.line}"
@@ -135,23 +157,28 @@ def _entry_of(row: ForeignRow, given: ForeignList, locator: Locator) -> Entry | 
         value = values.pop("label", "")
         known = class_of_value(value, given.columns["label"])
         if known is None:
-            what = f"'{value}' in column '{given.columns['label']}' is no class we know" if value else "no label"
-            return LeftOut(at.path, f"{what} ({line}): write real, generated or edited")
+            column = given.columns["label"]
+            what = f"its value in column '{column}' is no class we know" if value else f"no label in column '{column}'"
+            return LeftOut(at.path, f"{what}: write real, generated or edited", f"'{value}' in {line}")
     else:
         place = _place(at.path, {})
         if place.known is None:
-            return LeftOut(at.path, place.problem or NO_CLASS)
+            return LeftOut(at.path, place.problem or NO_CLASS, place.detail)
         known = place.known
     label = known.label
     mask = values.pop("mask_path", None)
     if mask is not None:
         mask_at = locator.find(mask)
         if mask_at.problem is not None:
-            return LeftOut(at.path, f"its mask {mask}: {mask_at.problem}")
+            return LeftOut(at.path, f"its mask: {mask_at.problem}", f"{mask} in {line}")
         mask = mask_at.path
         if label == "real":
-            return LeftOut(at.path, f"labelled real, but with a mask ({line})")
+            return LeftOut(at.path, "labelled real, but with a mask", line)
         label = "edited" if known.vague else label
+    # A photo and what names it as its origin get one text, by the list alone.
+    origin = _as_origin(values.get("origin") or written)
+    if origin in named:
+        values["origin"] = f"{folder_of(given.name)}{origin}"
     if "split" in values:
         values["split"] = SPLIT_NAMES.get(plain_word(values["split"]), values["split"])
     if label == "real":
@@ -159,7 +186,9 @@ def _entry_of(row: ForeignRow, given: ForeignList, locator: Locator) -> Entry | 
         values.pop("family", None)
     elif known.family is not None:
         values.setdefault("family", known.family)
-    return Entry(at.path, label, mask, **values)
+    sha256 = values.pop("sha256", "").strip().lower()
+    published = Given(sha256=sha256) if _SHA256.match(sha256) else None
+    return Entry(at.path, label, mask, given=published, **values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +203,7 @@ class _Place:
     splits_differ: bool = False
     mask_folder: int | None = None
     problem: str | None = None
+    detail: str = ""
 
 
 def _place(path: str, cache: dict[str, _Place]) -> _Place:
@@ -195,7 +225,7 @@ def _read_folder(parts: Sequence[str]) -> _Place:
     labels = {CLASS_NAMES[words[i]].label for i in classes}
     if len(labels) > 1:
         said = " and ".join(f"'{parts[i]}'" for i in classes)
-        return _Place(mask_folder=mask_folder, problem=f"its folders contradict each other: {said}")
+        return _Place(mask_folder=mask_folder, problem="its folders contradict each other", detail=said)
     first = classes[0]
     idle = SPLIT_NAMES.keys() | MASK_FOLDERS | {"images", "image", "imgs"}
     free = [i for i, word in enumerate(words) if word not in idle and i != first]
@@ -229,7 +259,7 @@ def _read_names(tree: Tree) -> Reading:
         if is_mask:
             masks.append(path)
         elif place.known is None:
-            left_out.append(LeftOut(path, place.problem or NO_CLASS))
+            left_out.append(LeftOut(path, place.problem or NO_CLASS, place.detail))
         else:
             per_folder[folder] += 1
             named = place.below or place.above
@@ -311,7 +341,7 @@ def _with_masks(
             continue
         free = [number for number in found if number not in chosen]
         if not free:
-            left_out.append(LeftOut(mask, f"a second mask for {entries[found[0]].path}"))
+            left_out.append(LeftOut(mask, "a second mask of one picture", entries[found[0]].path))
             continue
         shared += len(free) > 1
         chosen.update(dict.fromkeys(free, mask))

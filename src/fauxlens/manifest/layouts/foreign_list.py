@@ -36,12 +36,13 @@ FOREIGN_NAMES: dict[str, tuple[str, ...]] = {
     "origin": ("origin", "group", "group_id", "origin_id"),
     "licence": ("licence", "license"),
     "notes": ("notes", "note", "comment"),
+    "sha256": ("sha256", "sha_256", "sha256sum"),
 }  # fmt: skip
 
 # What the file itself tells better.
 MEASURED = frozenset(
     ["width", "height", "format", "jpeg_q", "jpeg_quality", "jpeg_quality_exact", "jpeg_quality_distance", "quality"]
-    + ["subsampling", "bytes", "size", "sha256", "md5", "phash", "progressive", "bit_depth", "colour", "metadata"]
+    + ["subsampling", "bytes", "size", "md5", "phash", "progressive", "bit_depth", "colour", "metadata"]
 )
 
 # Names that also stand for quite other things: they are labels only when every value is a class.
@@ -58,7 +59,7 @@ class ForeignRow:
 
 @dataclass(frozen=True)
 class ForeignList:
-    """A list as it was read: `columns` maps our names to those of the file."""
+    """A list as it was read: `columns` maps our names to those of the file; `remarks` say what was not used."""
 
     name: str
     columns: Mapping[str, str]
@@ -97,7 +98,15 @@ def _read_foreign_list(tree: Tree, name: str) -> ForeignList | None:
         ForeignRow(line, {ours: record[place] for ours, place in index.items() if record[place] != ""})
         for line, record in records
     ]
-    return ForeignList(name, columns, rows, bad, _tell(name, header, columns, doubtful, rows))
+    return ForeignList(name, columns, rows, bad, _unused(name, header, columns, doubtful))
+
+
+def mapping_told(given: ForeignList, kept: Sequence[ForeignRow]) -> list[str]:
+    """Which column was read as what, with the values of label and split counted over the rows that were kept."""
+    return [
+        f"{given.name}: column '{theirs}' read as {ours}" + _values_told(ours, theirs, given.rows, kept)
+        for ours, theirs in given.columns.items()
+    ]
 
 
 def _csv(name: str, text: str) -> tuple[list[str], list[tuple[int, list[str]]], list[LeftOut]]:
@@ -114,7 +123,7 @@ def _csv(name: str, text: str) -> tuple[list[str], list[tuple[int, list[str]]], 
             records.append((reader.line_num, record))
         elif record:
             what = f"{len(record)} columns where the header has {len(header)}"
-            bad.append(LeftOut(f"{name}:{reader.line_num}", what))
+            bad.append(LeftOut(f"{name}:{reader.line_num}", "a row with more or fewer columns than the header", what))
     return header, records, bad
 
 
@@ -127,7 +136,7 @@ def _jsonl(name: str, text: str) -> tuple[list[str], list[tuple[int, list[str]]]
         try:
             record = json.loads(line)
         except json.JSONDecodeError as wrong:
-            bad.append(LeftOut(f"{name}:{number}", f"not JSON: {wrong.msg}"))
+            bad.append(LeftOut(f"{name}:{number}", "a line that is not JSON", wrong.msg))
             continue
         if isinstance(record, dict):
             found.append((number, record))
@@ -167,17 +176,8 @@ def _map_columns(
     return columns, doubtful
 
 
-def _tell(
-    name: str,
-    header: Sequence[str],
-    columns: Mapping[str, str],
-    doubtful: Mapping[str, str],
-    rows: Sequence[ForeignRow],
-) -> list[str]:
-    remarks = [
-        f"{name}: column '{theirs}' read as {ours}" + _values_told(ours, theirs, rows)
-        for ours, theirs in columns.items()
-    ]
+def _unused(name: str, header: Sequence[str], columns: Mapping[str, str], doubtful: Mapping[str, str]) -> list[str]:
+    remarks = []
     used = set(columns.values())
     measured = [column for column in header if column not in used and plain_word(column) in MEASURED]
     if measured:
@@ -190,14 +190,20 @@ def _tell(
     return remarks
 
 
-def _values_told(ours: str, theirs: str, rows: Sequence[ForeignRow]) -> str:
+def _values_told(ours: str, theirs: str, rows: Sequence[ForeignRow], kept: Sequence[ForeignRow]) -> str:
+    if ours == "sha256":
+        return ": kept for files that scan does not hash itself; verify compares"
     if ours not in ("label", "split"):
         return ""
     told = []
-    for value, count in sorted(Counter(row.values.get(ours, "") for row in rows).items()):
+    counts = Counter(row.values.get(ours, "") for row in kept)
+    for value, listed in sorted(Counter(row.values.get(ours, "") for row in rows).items()):
+        count = counts[value]
         if ours == "label":
             known = class_of_value(value, theirs)
             meaning = known.label if known else "unknown, left out"
+            # None of these could be kept: how many there are is what matters.
+            count = count if known else listed
         else:
             meaning = SPLIT_NAMES.get(plain_word(value), value) or "none"
         told.append(f"{value or '(empty)'}→{meaning} ({count:,})")

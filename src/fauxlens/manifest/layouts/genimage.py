@@ -65,6 +65,7 @@ class GenImagePlace:
     split: str | None = None
     label: str | None = None
     problem: str | None = None
+    detail: str = ""
 
     @property
     def source(self) -> str:
@@ -111,7 +112,7 @@ class GenImage:
         for path in tree.pictures:
             place = _place(path, above, cache)
             if place.problem is not None:
-                left_out.append(LeftOut(path, place.problem))
+                left_out.append(LeftOut(path, place.problem, place.detail))
                 continue
             name = path[path.rfind("/") + 1 :]
             if corrupted and (place.generator, place.split, place.label, name) in corrupted:
@@ -185,7 +186,7 @@ def place_of(parts: Sequence[str]) -> GenImagePlace:
     """What the folders `parts` of a picture say: generator, split and label, in this order along the path.
 
     >>> place_of(["ADM", "imagenet_ai_0508_adm", "val", "ai"])
-    GenImagePlace(generator='ADM', split='val', label='generated', problem=None)
+    GenImagePlace(generator='ADM', split='val', label='generated', problem=None, detail='')
     """
     lowered = [part.lower() for part in parts]
     kind = next((i for i in range(len(parts) - 1, 0, -1) if lowered[i] in _LABELS and lowered[i - 1] in _SPLITS), None)
@@ -193,7 +194,7 @@ def place_of(parts: Sequence[str]) -> GenImagePlace:
         return GenImagePlace(problem="not under {train,val}/{ai,nature}")
     generators = {known for part in parts[: kind - 1] if (known := generator_of_folder(part)) is not None}
     if len(generators) > 1:
-        return GenImagePlace(problem=f"its folders name two generators: {' and '.join(sorted(generators))}")
+        return GenImagePlace(problem="its folders name two generators", detail=" and ".join(sorted(generators)))
     return GenImagePlace(next(iter(generators), None), _SPLITS[lowered[kind - 1]], _LABELS[lowered[kind]])
 
 

@@ -100,6 +100,7 @@ class BadRow:
 
     line: int
     reason: str
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def parse_annotations(text: str) -> tuple[list[Annotation], list[BadRow]]:
         ids = _IDS.get(tuple(fields))
         path = path.removeprefix("./")
         if ids is None:
-            bad.append(BadRow(number, _what_is_wrong(fields)))
+            bad.append(BadRow(number, *_what_is_wrong(fields)))
         elif not path or path.startswith("/") or path.startswith("../") or "/../" in path:
             bad.append(BadRow(number, "the path is empty or leads out of the dataset"))
         else:
@@ -202,15 +203,15 @@ _IDS: dict[tuple[str, ...], tuple[int, int, int, int]] = {
 }
 
 
-def _what_is_wrong(fields: Sequence[str]) -> str:
+def _what_is_wrong(fields: Sequence[str]) -> tuple[str, str]:
     if len(fields) < 4:
-        return f"{len(fields) + 1} columns where path,label,content,group,model has 5"
+        return "too few columns for path,label,content,group,model", f"{len(fields) + 1} columns"
     for name, value, names in zip(
         ("label", "content", "group", "model"), fields, (LABELS, CONTENTS, GROUPS, MODELS), strict=True
     ):
         if value not in {str(i) for i in range(len(names))}:
-            return f"{name} '{value}' is not one of 0 to {len(names) - 1}"
-    return f"label, group and model contradict each other ({','.join(fields)})"
+            return f"its {name} is not one of 0 to {len(names) - 1}", f"{name} '{value}'"
+    return "label, group and model contradict each other", ",".join(fields)
 
 
 def _base(tree: Tree, name: str, rows: Sequence[Annotation]) -> str:
@@ -240,10 +241,11 @@ def _read_lists(tree: Tree, lists: Mapping[str, str]) -> Reading:
     ids_of: dict[str, tuple[int, int, int, int]] = {}
     listed: dict[str, list[str]] = {}
     contradicted: dict[str, str] = {}
+    origin_of: dict[str, str] = {}
     bases: dict[str, str] = {}
     for name, at in lists.items():
         rows, bad = parse_annotations(tree.read_text(at))
-        left_out += [LeftOut(f"{at}:{row.line}", row.reason) for row in bad]
+        left_out += [LeftOut(f"{at}:{row.line}", row.reason, row.detail) for row in bad]
         base = bases[name] = _base(tree, at, rows)
         rows_of[name] = rows
         if not bad:
@@ -252,10 +254,12 @@ def _read_lists(tree: Tree, lists: Mapping[str, str]) -> Reading:
         for row in rows:
             path = base + row.path
             if ids_of.setdefault(path, row.ids) != row.ids:
-                contradicted[path] = f"{short} gives it other ids than {listed[path][0]}"
+                contradicted[path] = f"{listed[path][0]} and {short}"
             listed.setdefault(path, []).append(short)
+            # As written, so that the place of the folder does not matter, nor what else was downloaded.
+            origin_of[path] = row.path
         remarks += _count_told(name, rows)
-    origin_of = _origins(rows_of, whole, bases, remarks)
+    origin_of |= _origins(rows_of, whole, bases, remarks)
     remarks += _overlaps(rows_of)
     entries: list[Entry] = []
     files = tree.file_set
@@ -263,7 +267,7 @@ def _read_lists(tree: Tree, lists: Mapping[str, str]) -> Reading:
     both = 0
     for path, ids in ids_of.items():
         if path in contradicted:
-            left_out.append(LeftOut(path, contradicted[path]))
+            left_out.append(LeftOut(path, "two annotation files give it other ids", contradicted[path]))
             continue
         if path not in files:
             left_out.append(LeftOut(path, NOT_ON_DISK))
@@ -274,7 +278,7 @@ def _read_lists(tree: Tree, lists: Mapping[str, str]) -> Reading:
         note, split = notes[key]
         both += split is None
         base = next(bases[f"{name}.txt"] for name in key)
-        entries.append(_entry(path, ids, path[len(base) :].partition("/")[0], split, origin_of.get(path), note))
+        entries.append(_entry(path, ids, path[len(base) :].partition("/")[0], split, origin_of[path], note))
     if both:
         remarks.append(
             f"{counted(both, 'picture')} both in {TRAIN_LIST} and in a test list (a leak): split left unknown"
@@ -300,7 +304,13 @@ def _read_folders(tree: Tree) -> Reading:
         content, group, number = found["content"], found["group"], int(found["number"])
         of_list = next(name for first, name in _NUMBERS if number >= first)
         if group is not None and group != of_list:
-            left_out.append(LeftOut(path, f"number {found['number']} belongs to {of_list}, its folder says {group}"))
+            left_out.append(
+                LeftOut(
+                    path,
+                    "its number belongs to another group than its folder",
+                    f"{found['number']} belongs to {of_list}, its folder says {group}",
+                )
+            )
             continue
         model = None if group is None else _ONLY_MODEL.get((content, group))
         unknown += group is not None and model is None
@@ -329,9 +339,7 @@ def _read_folders(tree: Tree) -> Reading:
     return Reading(entries, left_out, remarks, _published_rendered(by_model=False), {"layout": "imaginet", "lists": {}})
 
 
-def _entry(
-    path: str, ids: tuple[int, int, int, int], source: str, split: str | None, origin: str | None, notes: str
-) -> Entry:
+def _entry(path: str, ids: tuple[int, int, int, int], source: str, split: str | None, origin: str, notes: str) -> Entry:
     label, content, group, model = ids
     return Entry(
         path,
@@ -379,7 +387,7 @@ def _origins(
             remarks.append(f"{rendered} does not follow {original} row by row: origins of its images are unknown")
             continue
         for a, b in zip(before, after, strict=True):
-            origin_of[bases[rendered] + b.path] = bases[original] + a.path
+            origin_of[bases[rendered] + b.path] = a.path
     if origin_of:
         remarks.append(f"{counted(len(origin_of), 'rendered image')} given the original of the same row as origin")
     return origin_of

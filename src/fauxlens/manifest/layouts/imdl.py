@@ -139,12 +139,12 @@ class _Taken:
     facts: dict[str, Any] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
 
-    def refuse(self, path: str, reason: str) -> None:
+    def refuse(self, path: str, reason: str, detail: str = "") -> None:
         """Leave a picture out for good: what another list says of it does not bring it back."""
         self.entries.pop(path, None)
         if path not in self.refused:
             self.refused.add(path)
-            self.left_out.append(LeftOut(path, reason))
+            self.left_out.append(LeftOut(path, reason, detail))
 
 
 def _locator(tree: Tree, name: str) -> Locator:
@@ -177,7 +177,7 @@ def _named_sets(
                     if at.problem and "outside" in at.problem
                     else "no Tp/Gt folder and no JSON list in this tree"
                 )
-                taken.left_out.append(LeftOut(f"{found.name}: {first}", f"{path}: {why}"))
+                taken.left_out.append(LeftOut(f"{found.name}: {first}", why, path))
             elif found.kind == "named":
                 sets[place] = _Set(first, "test")
         if found.kind == "balanced":
@@ -227,9 +227,9 @@ def _take_pairs(tree: Tree, found: JsonList, named: _Set, taken: _Taken) -> None
     seen: set[str] = set()
     repeated = differing = 0
     for number, (image, mask) in enumerate(found.rows, start=1):
-        at = locator.find(image)
+        at, row = locator.find(image), f"{found.name}, row {number}"
         if at.problem is not None:
-            taken.refuse(at.path, f"{at.problem} ({found.name}, row {number})")
+            taken.refuse(at.path, at.problem, row)
             continue
         if at.path in taken.refused:
             continue
@@ -241,7 +241,7 @@ def _take_pairs(tree: Tree, found: JsonList, named: _Set, taken: _Taken) -> None
         if mask != NEGATIVE:
             mask_at = locator.find(mask)
             if mask_at.problem is not None:
-                taken.refuse(at.path, f"its mask {mask}: {mask_at.problem} ({found.name}, row {number})")
+                taken.refuse(at.path, f"its mask: {mask_at.problem}", f"{mask} in {row}")
                 continue
             mask_path = mask_at.path
         label = "real" if mask == NEGATIVE else "edited"
@@ -249,8 +249,7 @@ def _take_pairs(tree: Tree, found: JsonList, named: _Set, taken: _Taken) -> None
         if before is None:
             taken.entries[at.path] = Entry(at.path, label, mask_path, source=source, split=split)
         elif (before.label, before.mask_path) != (label, mask_path):
-            what = f"{found.name}, row {number}, gives it another label or mask than what was read before"
-            taken.refuse(at.path, what)
+            taken.refuse(at.path, "another list gives it another label or mask", row)
         else:
             differing += before.split is not None and split is not None and before.split != split
             # In two splits at once: then it is in none, and the remark says so.

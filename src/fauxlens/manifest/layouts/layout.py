@@ -7,13 +7,14 @@ for all layouts. Whatever a layout does not take, it names with the reason: noth
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from fauxlens.core.errors import UnknownLayout
+from fauxlens.manifest.layouts.walk import Listing, is_text, spelt, walk
 
 _Item = TypeVar("_Item")
 
@@ -30,15 +31,16 @@ class Given:
     width: int | None = None
     height: int | None = None
     jpeg_quality: int | None = None
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One image as its layout describes it; paths are relative to the root, with forward slashes.
 
-    `origin` is the path of the real photo it came from when that is one of the entries, or any text that names the
-    group; None means that the image stands for itself. `given` is what the dataset's own list says of the file: all
-    there is when a list describes a dataset that is not on this disk.
+    `origin` is a text that names the group: the same for a real photo and for all that came of it, and told by names
+    and lists alone, never by what else is on disk. None means that the image stands for itself. `given` is what the
+    dataset's own list says of the file: all there is when a list describes a dataset that is not on this disk.
     """
 
     path: str
@@ -60,10 +62,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """One file or row that is not in the manifest, and why."""
+    """One file or row that is not in the manifest, and why.
+
+    `reason` is one of few, so that it can be counted; `detail` has what differs from file to file: a line, a value.
+    """
 
     path: str
     reason: str
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +125,11 @@ class Layout(Protocol):
 
 @dataclass(frozen=True)
 class Tree:
-    """The names of all files under a root, listed once, sorted, links followed (each folder once)."""
+    """The names of all files under a root, listed once, sorted, links followed (each folder once).
+
+    What is no part of a dataset (hidden files, links that lead nowhere, what fauxlens itself wrote, ...)
+    is in `left_out`.
+    """
 
     root: Path
     # What a layout has parsed to recognise the tree, so that reading it need not parse the same list again.
@@ -129,11 +139,26 @@ class Tree:
         if not self.root.is_dir():
             what = "no such folder" if not self.root.exists() else "not a folder"
             raise UnknownLayout(what, where=self.root, hint="give the folder that holds the dataset")
+        if not is_text(os.fspath(self.root.resolve())):
+            raise UnknownLayout(
+                "the folder's name is not UTF-8, and a manifest has to hold it",
+                where=spelt(os.fspath(self.root)),
+                hint="rename it, or give a link to it that has another name",
+            )
+
+    @cached_property
+    def _listing(self) -> Listing:
+        return walk(self.root)
 
     @cached_property
     def files(self) -> tuple[str, ...]:
         """Paths of all files, relative to the root, with forward slashes, sorted by their bytes."""
-        return tuple(sorted(_walk(self.root), key=os.fsencode))
+        return tuple(self._listing.files)
+
+    @cached_property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """What was passed over when the files were listed, whatever the layout; folders end with a slash."""
+        return tuple(LeftOut(item.path, item.reason, item.detail) for item in self._listing.passed_over)
 
     @cached_property
     def file_set(self) -> frozenset[str]:
@@ -205,23 +230,3 @@ def not_pictures(tree: Tree, taken: Iterable[str] = ()) -> list[LeftOut]:
     """The files of a tree that are no pictures and were not used by the layout."""
     used = set(taken)
     return [LeftOut(name, "not a picture") for name in tree.files if name not in used and not is_picture(name)]
-
-
-def _walk(root: Path) -> Iterator[str]:
-    seen: set[tuple[int, int]] = set()
-    stack: list[tuple[str, str]] = [(os.fspath(root), "")]
-    while stack:
-        folder, prefix = stack.pop()
-        facts = Path(folder).stat()
-        # A link to a folder above would go round for ever; a second link to the same folder would count files twice.
-        if (facts.st_dev, facts.st_ino) in seen:
-            continue
-        seen.add((facts.st_dev, facts.st_ino))
-        with os.scandir(folder) as entries:
-            for entry in sorted(entries, key=lambda e: e.name):
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir():
-                    stack.append((entry.path, f"{prefix}{entry.name}/"))
-                else:
-                    yield prefix + entry.name

@@ -94,12 +94,12 @@ class UnbiasedGenImage:
         entries: list[Entry] = []
         left_out: list[LeftOut] = []
         seen: set[str] = set()
-        for number, (entry, problem) in enumerate(_rows(table, on_disk), start=2):
+        for number, (entry, problem, detail) in enumerate(_rows(table, on_disk), start=2):
             where = on_disk[number - 2]
             if entry is None:
-                left_out.append(
-                    LeftOut(where or paths[number - 2] or f"{name}:{number}", f"{problem} ({name}:{number})")
-                )
+                line = f"{name}:{number}"
+                told = f"{detail} in {line}" if detail else line
+                left_out.append(LeftOut(where or paths[number - 2] or line, problem, told))
                 continue
             path = entry.path
             if corrupted and _key(path) in corrupted:
@@ -107,7 +107,7 @@ class UnbiasedGenImage:
             elif where is None and not nothing_there:
                 left_out.append(LeftOut(path, NOT_ON_DISK))
             elif path in seen:
-                left_out.append(LeftOut(f"{name}:{number}", f"{path} was named before"))
+                left_out.append(LeftOut(f"{name}:{number}", "a row that names a file again", path))
             else:
                 seen.add(path)
                 entries.append(entry)
@@ -153,7 +153,7 @@ def read_metadata_csv(path: Path, root: Path | None = None) -> Manifest:
     """
     path = Path(path)
     rows = list(_rows(_read_table(path)))
-    entries = [entry for entry, _ in rows if entry is not None]
+    entries = [entry for entry, _, _ in rows if entry is not None]
     columns: dict[str, list[Any]] = {
         "id": [sample_id(entry.source, entry.path) for entry in entries],
         **{
@@ -234,8 +234,11 @@ def _read_table(path: Path) -> pa.Table:
     return table
 
 
-def _rows(table: pa.Table, on_disk: Sequence[str | None] | None = None) -> Iterator[tuple[Entry | None, str]]:
-    """For each row: (entry, "") or (None, why not). `on_disk` has the path of each row's file, where it is there."""
+def _rows(table: pa.Table, on_disk: Sequence[str | None] | None = None) -> Iterator[tuple[Entry | None, str, str]]:
+    """For each row: (entry, "", "") or (None, why not, what differs from row to row).
+
+    `on_disk` has the path of each row's file, where it is there.
+    """
     places = iter(repeat(None) if on_disk is None else on_disk)
     cache: dict[str, GenImagePlace] = {}
     given: dict[tuple[float | None, float | None, float | None], Given] = {}
@@ -245,20 +248,20 @@ def _rows(table: pa.Table, on_disk: Sequence[str | None] | None = None) -> Itera
         for path, generator, mode, class_number, width, height, rate in zip(*columns, strict=True):
             where = next(places)
             if path is None or generator is None:
-                yield None, "a row without a path or a generator"
+                yield None, "a row without a path or a generator", ""
                 continue
             path = path.replace("\\", "/").removeprefix("./")
             real = generator == NATURE
             known = None if real else generator if generator in FAMILY_OF else generator_of_folder(generator)
             place = _place(path, cache)
             if not real and known is None:
-                yield None, f"generator '{generator}' is not one of GenImage's"
+                yield None, "its generator is not one of GenImage's", f"'{generator}'"
                 continue
             if place.generator is None:
-                yield None, place.problem or "no folder of its path is a generator of GenImage"
+                yield None, place.problem or "no folder of its path is a generator of GenImage", place.detail
                 continue
             if (place.label is not None and (place.label == "real") != real) or (not real and known != place.generator):
-                yield None, f"generator '{generator}' contradicts its path"
+                yield None, "its generator contradicts its path", f"'{generator}'"
                 continue
             if class_number not in numbers:
                 numbers[class_number] = None if math.isnan(class_number) else str(int(class_number))
@@ -277,6 +280,7 @@ def _rows(table: pa.Table, on_disk: Sequence[str | None] | None = None) -> Itera
                     origin=stem_of(path) if real else None,
                     given=given[facts],
                 ),
+                "",
                 "",
             )
 
@@ -300,7 +304,7 @@ def _place(path: str, cache: dict[str, GenImagePlace]) -> GenImagePlace:
         if place.problem is not None:
             # A table may describe pictures in other folders: the generator's name is what must be found.
             found = {known for part in parts if (known := generator_of_folder(part)) is not None}
-            place = GenImagePlace(found.pop() if len(found) == 1 else None, problem=place.problem)
+            place = GenImagePlace(found.pop() if len(found) == 1 else None, problem=place.problem, detail=place.detail)
         cache[folder] = place
     return place
 
