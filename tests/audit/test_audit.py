@@ -16,7 +16,7 @@ from fauxlens.audit.audit import AuditPlan, audit
 from fauxlens.audit.baseline import FILE_FACTS, BaselinePlan
 from fauxlens.audit.page import facts_of, report_of
 from fauxlens.cli.main import main
-from fauxlens.core.errors import BadSetting, UnknownName
+from fauxlens.core.errors import BadManifest, BadSetting, UnknownName
 from fauxlens.manifest.manifest import Manifest
 from fauxlens.manifest.scan import scan
 from fauxlens.report import to_html, write_report
@@ -27,6 +27,8 @@ QUICK = AuditPlan(
     permutations=199,
     baseline=BaselinePlan(resamples=100, permutations=199, shuffles=1, repeats=1),
 )
+# With fewer permutations no p-value could be small enough for an alarm over all results together.
+SHARP = replace(QUICK, baseline=replace(QUICK.baseline, permutations=1999))
 FACTS_ONLY = replace(QUICK, per_class=0)
 
 
@@ -59,8 +61,7 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
 
 
 def test_the_sentence_says_how_much_and_by_what(leaking):
-    # With fewer permutations no p-value could be small enough for an alarm over all results together.
-    found = audit(leaking, replace(QUICK, baseline=replace(QUICK.baseline, permutations=1999)))
+    found = audit(leaking, SHARP)
     assert found.sentence.startswith(
         "100.0% of labels can be told without looking at a pixel, most by file format (every"
     )
@@ -78,7 +79,7 @@ def test_the_sentence_says_how_much_and_by_what(leaking):
 def test_a_clean_set_raises_no_alarm(clean):
     found = audit(clean, QUICK)
     assert found.alarms == ()
-    assert "The labels cannot be told from the files' facts." in found.sentence
+    assert "The files' facts were not shown to give the labels away." in found.sentence
     assert "No other shortcut was found by the probes that ran" in found.sentence
 
 
@@ -102,7 +103,7 @@ def test_the_page_has_charts_then_tables_and_every_file(leaking, tmp_path):
 
 
 def test_before_and_after(leaking, clean):
-    before, after = audit(leaking, QUICK), audit(clean, FACTS_ONLY)
+    before, after = audit(leaking, SHARP), audit(clean, FACTS_ONLY)
     report = report_of(before, after)
     assert report.sections[0].title == "Before and after"
     assert report.verdict.startswith("Before: 100.0% of labels")
@@ -133,6 +134,18 @@ def test_unreadable_files_and_quarantined_rows_are_counted_and_the_rest_goes_on(
     assert "1 of 60 files are quarantined" in told or "1 of 60 files is quarantined" in told
     assert "2 of the sampled pictures could not be read" in told
     assert len(found.features) == 57
+
+
+def test_nothing_tested_is_no_all_clear(tmp_path):
+    manifest = write(tmp_path / "set")
+    for sample in manifest:
+        if sample.fake:
+            manifest.path_of(sample).write_bytes(broken.jpeg(1)[:300])
+    found = audit(manifest, QUICK)
+    assert "Nothing could be tested in the pictures." in found.sentence
+    assert any("generated: 30" in line for line in found.remarks)
+    with pytest.raises(BadManifest, match="--root"):
+        audit(replace(manifest, root=tmp_path / "nowhere"), QUICK)
 
 
 def test_plans_that_cannot_be_meant():

@@ -63,7 +63,6 @@ def test_a_planted_leak_is_found_and_named(planted):
         assert variant.importance[0].fact == fact
         assert variant.importance[0].points > 20
     assert [one.fact for one in baseline.single if one.auc.low > 0.6 and one.fact != "bytes"] == [fact]
-    assert "without looking at a pixel" in baseline.sentence
     assert baseline.control is not None
     assert baseline.control.is_sound
 
@@ -181,7 +180,6 @@ def test_equal_files_cannot_be_told_apart():
     assert baseline.variant(ALL).auc == Estimate(0.5, 0.5, 0.5)
     assert baseline.variant(ALL).p_value == 1
     assert baseline.single == ()
-    assert "cannot be told" in baseline.sentence
 
 
 def test_matched_pairs_stay_together():

@@ -467,7 +467,7 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for read in (read_facts, read_picture):
         with pytest.raises(UnreadableImage, match=r"closed\.jpg: could not be opened: Permission denied") as caught:
             read(path)
-        assert caught.value.reason == "missing"
+        assert caught.value.reason == "unreadable"
 
 
 def test_an_error_of_the_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

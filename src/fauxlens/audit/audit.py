@@ -5,11 +5,12 @@ Nothing here stops the rest: a baseline or a probe that cannot run says why in a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fauxlens.audit.baseline import ALL, Baseline, BaselinePlan, baseline_shortcuts, metadata_baseline
+from fauxlens.audit.baseline import ALL, FILE_FACTS, Baseline, BaselinePlan, baseline_shortcuts, metadata_baseline
 from fauxlens.audit.facts import FACT_BY_NAME
 from fauxlens.audit.features import Features, sample_features
 from fauxlens.audit.probes import PROBES, run_probes
@@ -72,15 +73,44 @@ class Audit:
 
     @property
     def sentence(self) -> str:
-        """The verdict, for somebody who reads nothing else."""
-        told = _told_from_files(self.baseline)
+        """The verdict, for somebody who reads nothing else. It claims what raised an alarm, and nothing else."""
+        return f"{self._told_from_files} {self._told_from_pictures}"
+
+    @property
+    def _told_from_files(self) -> str:
+        baseline = self.baseline
+        if baseline.skipped is not None:
+            return f"What the files alone give away could not be measured: {baseline.skipped}."
+        alarmed = {one.name for one in self.alarms}
+        facts = [one for one in baseline.single if f"fact-{one.fact}" in alarmed]
+        variants = [baseline.variant(ALL)] * ("metadata" in alarmed)
+        variants += [baseline.variant(FILE_FACTS)] * ("file-facts" in alarmed)
+        if not variants and not facts:
+            return "The files' facts were not shown to give the labels away."
+        by = ""
+        if facts:
+            # A fact of the file comes before one that the picture's content moves as well, if it tells nearly as much.
+            best = max(one.auc.value for one in facts)
+            pure = [
+                one for one in facts if not FACT_BY_NAME[one.fact].content_dependent and one.auc.value > best - 0.05
+            ]
+            leading = max(pure or facts, key=lambda one: one.auc.value)
+            by = f"{FACT_BY_NAME[leading.fact].title} ({leading.reading.partition(' (')[0]})"
+        if not variants:
+            return f"The files give labels away by {by}."
+        share = f"{variants[0].balanced_accuracy:.1%} of labels can be told without looking at a pixel"
+        return share + (f", most by {by}." if by else ".")
+
+    @property
+    def _told_from_pictures(self) -> str:
         if self.features is None:
-            return f"{told} No picture was looked at."
-        count = len(self.found_in_pictures)
-        if not count:
-            return f"{told} No other shortcut was found by the probes that ran."
-        names = _listed([title[:1].lower() + title[1:] for title in self.found_in_pictures])
-        return f"{told} The pictures give away more: {names}."
+            return "No picture was looked at."
+        tested = [one for one in self.shortcuts if not is_about_files(one) and one.skipped is None]
+        if not tested:
+            return "Nothing could be tested in the pictures."
+        if not self.found_in_pictures:
+            return "No other shortcut was found by the probes that ran."
+        return f"The pictures give away more: {_listed([t[:1].lower() + t[1:] for t in self.found_in_pictures])}."
 
 
 def audit(
@@ -101,6 +131,7 @@ def audit(
     features: Features | None = None
     shortcuts: Sequence[Shortcut] = with_alarms(beside)
     if plan.looks_at_pictures and len(usable.usable()):
+        usable.require_files()
         features = sample_features(
             usable,
             per_class=plan.per_class,
@@ -110,10 +141,7 @@ def audit(
             workers=workers,
             progress=progress,
         )
-        if features.unreadable:
-            remarks.append(
-                f"{len(features.unreadable):,} of the sampled pictures could not be read and were passed over"
-            )
+        remarks += _unreadable(usable, features)
         shortcuts = run_probes(
             usable,
             features,
@@ -142,27 +170,20 @@ def _remarks(manifest: Manifest, usable: Manifest) -> Sequence[str]:
         count = labels.get("real", 0) if name == "real" else sum(n for label, n in labels.items() if label != "real")
         if not count:
             remarks.append(f"there are no {meaning}: nothing can be compared between the classes")
-    layouts = manifest.facts.get("layout")
-    if layouts == "mixed":
-        remarks.append("the manifest mixes several layouts; classes may differ by where they come from")
     return remarks
 
 
-def _told_from_files(baseline: Baseline) -> str:
-    if baseline.skipped is not None:
-        return f"What the files alone give away could not be measured: {baseline.skipped}."
-    best = baseline.variant(ALL)
-    if best.auc.low <= 0.5:
-        return "The labels cannot be told from the files' facts."
-    # A fact of the file comes before one that the picture's content moves as well.
-    pure = [one for one in baseline.single if not FACT_BY_NAME[one.fact].content_dependent]
-    leading = next(iter(pure or baseline.single), None)
-    by = (
-        ""
-        if leading is None
-        else f", most by {FACT_BY_NAME[leading.fact].title} ({leading.reading.partition(' (')[0]})"
-    )
-    return f"{best.balanced_accuracy:.1%} of labels can be told without looking at a pixel{by}."
+def _unreadable(manifest: Manifest, features: Features) -> Sequence[str]:
+    """How many of the sampled pictures could not be read, by class: if one class breaks more often, that tells too."""
+    if not features.unreadable:
+        return []
+    labels = dict(zip(manifest.column("path").to_pylist(), manifest.column("label").to_pylist(), strict=True))
+    counts = Counter(labels.get(path, "unknown") for path, _ in features.unreadable)
+    said = ", ".join(f"{label}: {count:,}" for label, count in sorted(counts.items()))
+    path, reason = features.unreadable[0]
+    return [
+        f"{len(features.unreadable):,} of the sampled pictures could not be read ({said}); the first: {path}, {reason}"
+    ]
 
 
 def _listed(names: Sequence[str]) -> str:

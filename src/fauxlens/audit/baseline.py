@@ -178,22 +178,6 @@ class Baseline:
                 return one
         raise BadSetting(f"no variant called '{name}'", wanted=f"'{ALL}' or '{FILE_FACTS}'", got=self.skipped or name)
 
-    @property
-    def sentence(self) -> str:
-        """The one sentence to print."""
-        if self.skipped is not None:
-            return f"metadata-only baseline: not run, {self.skipped}"
-        best = self.variant(ALL)
-        told = f"{best.balanced_accuracy:.1%} of labels can be told without looking at a pixel"
-        if best.auc.low <= 0.5:
-            told = "the labels cannot be told from the files' facts"
-        # A fact of the file comes before one that the picture's content moves as well.
-        pure = [one for one in self.single if not FACT_BY_NAME[one.fact].content_dependent]
-        leading = next(iter(pure or self.single), None)
-        if leading is None or best.auc.low <= 0.5:
-            return f"{told} (AUC {best.auc})"
-        return f"{told} (AUC {best.auc}); most by {FACT_BY_NAME[leading.fact].title}: {leading.reading}"
-
 
 def metadata_baseline(manifest: Manifest, plan: BaselinePlan | None = None, *, progress: Progress = silent) -> Baseline:
     """Tell real from fake by the files' facts alone, cross-validated, with controls; the order of rows does not matter.
@@ -603,7 +587,10 @@ def _reading_of_kinds(facts: FactTable, fake: Flags) -> str:
             (abs(real - made), f"{facts.columns[index].partition('=')[2]} in {real:.0%} of reals, {made:.0%} of fakes")
         )
     said.sort(key=lambda one: (-one[0], one[1]))
-    return "; ".join(text for _, text in said[:_GREATEST_CARD])
+    # Kinds that are as frequent in both classes tell nothing.
+    return (
+        "; ".join(text for difference, text in said[:_GREATEST_CARD] if difference > 0.005) or "alike in both classes"
+    )
 
 
 def _reading_by_class(
@@ -720,7 +707,7 @@ def _generators(manifest: Manifest, fake: Flags) -> npt.NDArray[Any]:
     if manifest.column("method").null_count < len(manifest):
         # Forged rows have a method where generated ones have a generator.
         named = _filled(named, manifest.values("method"))
-    named = _filled(named, np.full(len(fake), "unknown", dtype=object))
+    named = _filled(named, np.full(len(fake), "fake", dtype=object))
     return np.where(fake, named.astype(str), "real")
 
 

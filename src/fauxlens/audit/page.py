@@ -112,7 +112,7 @@ def _in_short(audit: Audit, prefix: str) -> Section:
     text = []
     for one in audit.alarms:
         if one.name.startswith("fact-"):
-            text.append(f"{one.title} (AUC {one.statistic:.3f}): {one.effect}.")
+            text.append(_sentence(f"{one.title} (AUC {one.statistic:.3f}): {one.effect}"))
     for title, generators in audit.found_in_pictures.items():
         mine = [one for one in audit.alarms if one.title == title]
         of = f" Found for {', '.join(generators)}." if generators else ""
@@ -141,6 +141,8 @@ def _without_looking(audit: Audit, prefix: str, slug: str) -> Section:
         "size, kinds of metadata. It is tested on origins it has not seen.",
         f"With all facts: AUC {best.auc}. Without those that also depend on what the picture shows: AUC {pure.auc}.",
     ]
+    if not pure.facts:
+        text.append("The file facts are the same in every file, so by construction they tell nothing of the label.")
     if baseline.control is not None:
         text.append(f"Control: {baseline.control.sentence}.")
     tables = [_renamed(table, slug) for one in audit.shortcuts if one.name == "metadata" for table in one.tables]

@@ -146,8 +146,8 @@ def command(
     console.say(table.note or "")
     console.show_table(tuple(c.name for c in table.columns), [tuple(row) for row in table.rows], numbers=(2,))
     if page is not None:
-        console.say(f"before: {before.baseline.sentence}")
-        console.say(f"after: {after.baseline.sentence}")
+        console.say(f"before: {before.sentence}")
+        console.say(f"after: {after.sentence}")
         if after.baseline.skipped is None:
             pure = after.baseline.variant("file facts only")
             console.say(f"after, from file facts that do not depend on content: AUC {pure.auc}")

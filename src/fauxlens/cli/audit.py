@@ -54,9 +54,10 @@ def command(
     with console.progress_of(quiet or json) as progress:
         found = audit(dataset, plan, workers=workers, progress=progress)
         page = write_report(report_of(found).with_provenance(console.circumstances()), folder, name="audit")
+    unreadable = found.features is not None and bool(found.features.unreadable)
     if json:
         console.say_json({**facts_of(found), "page": str(page)})
-        return 0
+        return 1 if unreadable else 0
     console.say(found.sentence)
     told = [(one.title, f"{one.statistic:.3f}", one.effect) for one in found.alarms if is_about_files(one)]
     if told:
@@ -67,4 +68,4 @@ def command(
     for line in found.remarks:
         console.say(f"note: {line}")
     console.say(f"wrote {page}")
-    return 0
+    return 1 if unreadable else 0

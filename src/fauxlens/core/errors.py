@@ -91,6 +91,7 @@ class UnreadableImage(FauxlensError, OSError):
 
     REASONS = (
         "missing",  # no such file
+        "unreadable",  # there, but the system does not let us open it
         "empty",  # zero bytes
         "html",  # a web page saved under a picture's name
         "not-an-image",  # no container that we know

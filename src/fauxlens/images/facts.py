@@ -184,7 +184,8 @@ def cannot_open(bad: OSError | ValueError, name: str) -> UnreadableImage:
         return UnreadableImage("a folder, not a picture", reason="not-an-image", where=name)
     if os.path.exists(name) and not os.path.isfile(name):  # noqa: PTH110, PTH113
         return UnreadableImage("a pipe or device, not a picture", reason="not-an-image", where=name)
-    return UnreadableImage(f"could not be opened: {bad.strerror}", reason="missing", where=name)
+    reason = "unreadable" if isinstance(bad, PermissionError) else "missing"
+    return UnreadableImage(f"could not be opened: {bad.strerror}", reason=reason, where=name)
 
 
 def _jpeg_facts(source: Source, where: str) -> FileFacts:

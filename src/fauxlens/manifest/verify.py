@@ -42,6 +42,7 @@ TASK_VERSION = "2"
 # owners, say) is kept even when the file decodes.
 REASONS: dict[str, str] = {
     "missing": "no such file",
+    "unreadable": "there, but the system does not let us open it",
     "empty": "zero bytes",
     "html": "a web page saved under a picture's name",
     "not-an-image": "no picture format that is known here",
