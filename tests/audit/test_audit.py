@@ -142,7 +142,7 @@ def test_nothing_tested_is_no_all_clear(tmp_path):
         if sample.fake:
             manifest.path_of(sample).write_bytes(broken.jpeg(1)[:300])
     found = audit(manifest, QUICK)
-    assert "Nothing could be tested in the pictures." in found.sentence
+    assert "Only 1 of 10 probes could run in the pictures; they found nothing." in found.sentence
     assert any("generated: 30" in line for line in found.remarks)
     with pytest.raises(BadManifest, match="--root"):
         audit(replace(manifest, root=tmp_path / "nowhere"), QUICK)

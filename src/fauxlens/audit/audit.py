@@ -105,11 +105,16 @@ class Audit:
     def _told_from_pictures(self) -> str:
         if self.features is None:
             return "No picture was looked at."
-        tested = [one for one in self.shortcuts if not is_about_files(one) and one.skipped is None]
-        if not tested:
+        about = [one for one in self.shortcuts if not is_about_files(one)]
+        every = {one.name for one in about}
+        ran = {one.name for one in about if one.skipped is None}
+        if not ran:
             return "Nothing could be tested in the pictures."
         if not self.found_in_pictures:
-            return "No other shortcut was found by the probes that ran."
+            # An all-clear is worth what was tested, so the sentence says how much that was.
+            few = 2 * len(ran) < len(every)
+            only = f"Only {len(ran)} of {len(every)} probes could run in the pictures; they found nothing."
+            return only if few else "No other shortcut was found by the probes that ran."
         return f"The pictures give away more: {_listed([t[:1].lower() + t[1:] for t in self.found_in_pictures])}."
 
 
