@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,12 @@ SPREAD = {"median", "lowest", "highest"}
 
 def printed(name: str, *arguments: object) -> dict[str, Any]:
     line = [sys.executable, str(FOLDER / f"{name}.py"), *map(str, arguments)]
-    ended = subprocess.run(line, capture_output=True, text=True, check=True)
+    # What some of them draw lies beside the tests.
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(FOLDER.parent / "tests"), os.environ.get("PYTHONPATH", "")]),
+    }
+    ended = subprocess.run(line, capture_output=True, text=True, check=True, env=environment)
     found: dict[str, Any] = json.loads(ended.stdout)  # one object and nothing else
     assert found["benchmark"] == name
     assert set(found["machine"]) == {"python", "platform", "processors", "libraries"}
@@ -54,6 +60,14 @@ def test_startup() -> None:
     assert all(are_times(times) for times in found["milliseconds"].values())
     ratios = {"import_against_bare", "help_against_bare", "help_against_typer"}
     assert {*ratios, "import_added_milliseconds", "help_added_to_typer_milliseconds"} <= set(found)
+
+
+def test_audit_controls() -> None:
+    found = printed("audit_controls", "--draws", 2, "--pictures", 130)
+    assert found["draws"] == 2
+    assert 0 <= found["alarms"] <= 2
+    assert found["rate"] == found["alarms"] / 2
+    assert found["level"] == 0.05
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
