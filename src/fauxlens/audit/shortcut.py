@@ -24,6 +24,9 @@ class Shortcut:
     `family` names results whose p-values are already corrected for one another (one probe on the whole and on each
     generator); without one, a result stands alone. `series` holds the numbers behind a chart, by name; the probe's own
     docstring says which.
+
+    `slight` marks a difference that is too small to mean what the alarm would say: its p-value takes part in the level,
+    and it is never an alarm.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Shortcut:
     examples: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
+    slight: bool = False
     alarm: bool = False
     skipped: str | None = None
     family: str | None = None
@@ -64,4 +68,4 @@ def with_alarms(shortcuts: Sequence[Shortcut], alpha: float = FAMILY_ALPHA) -> l
             break
         alarmed |= found
         open_ = {i: entry for i, entry in open_.items() if i not in found}
-    return [replace(s, alarm=i in alarmed) for i, s in enumerate(shortcuts)]
+    return [replace(s, alarm=i in alarmed and not s.slight) for i, s in enumerate(shortcuts)]
