@@ -29,7 +29,9 @@ from fauxlens.audit.shortcut import Shortcut
 from fauxlens.core.report import Figure
 from fauxlens.report.sheet import contact_sheet
 
-_TOO_LITTLE = "Told as context: the classes differ in this, but by too little, or too unclearly, to be called a shortcut."
+_TOO_LITTLE = (
+    "Told as context: the classes differ in this, but by too little, or too unclearly, to be called a shortcut."
+)
 _SIZES = ((3, "a little"), (8, "clearly"))  # in units of the least difference that is told
 
 
@@ -37,14 +39,15 @@ _SIZES = ((3, "a little"), (8, "clearly"))  # in units of the least difference t
 class AlikeWording:
     """How a probe on pairs speaks: of fakes that are too alike, of reals that are, and of how alike they are.
 
-    A difference below `least` is not called by these names, however certain it is.
+    A difference below `least` is not called by these names, however certain it is. `told` is a sentence's begin with
+    places for `against` (the fakes), and for how alike `fakes` and `reals` are.
     """
 
     fakes: Wording
     reals: Wording
     statistic_name: str
     least: float
-    told: Callable[[float], str]
+    told: str
 
 
 def likeness_shortcuts(
@@ -121,10 +124,8 @@ def _effect_of(found: Likeness, against: str, wording: AlikeWording) -> str:
     else:
         size = next((word for limit, word in _SIZES if abs(found.difference) < limit * wording.least), "very much")
         verdict = f"{'the fakes' if found.difference > 0 else 'the reals'} are {size} more alike"
-    return (
-        f"{wording.told(found.fakes.mean)} among {against}, {wording.told(found.reals.mean)} among the reals: {verdict} "
-        f"({numbers})."
-    )
+    told = wording.told.format(against=against, fakes=found.fakes.mean, reals=found.reals.mean)
+    return f"{told}: {verdict} ({numbers})."
 
 
 def _kinds(content: Sequence[str | None]) -> Rows | None:

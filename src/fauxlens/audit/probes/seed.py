@@ -34,7 +34,7 @@ LAYOUT = AlikeWording(
     statistic_name="mean correlation of layout",
     # Two pictures of one seed correlate by 0.3 to 0.6; photos of many sources differ from one another's by 0.02.
     least=0.05,
-    told=lambda mean: f"Layouts correlate by {mean:.3f}",
+    told="Layouts correlate by {fakes:.3f} among {against}, by {reals:.3f} among the reals",
 )
 PATTERN = AlikeWording(
     Wording(
@@ -55,7 +55,7 @@ PATTERN = AlikeWording(
     statistic_name="mean correlation of fine detail",
     # A pattern of a hundredth of the fine detail's power; below, edges of the subject and codecs do as much.
     least=0.01,
-    told=lambda mean: f"Fine details correlate by {mean:.3f}",
+    told="Fine details correlate by {fakes:.3f} among {against}, by {reals:.3f} among the reals",
 )
 _MEASURES = 2
 

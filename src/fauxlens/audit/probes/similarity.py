@@ -37,7 +37,7 @@ WORDING = AlikeWording(
     statistic_name="share of alike pairs",
     # By the choice of the limit, 2 % of all pairs are alike; a class of one subject has ten times as many.
     least=0.04,
-    told=lambda share: f"{share:.1%} of the pairs are alike",
+    told="{fakes:.1%} of the pairs of {against} are alike, {reals:.1%} of those of the reals",
 )
 
 
