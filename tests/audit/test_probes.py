@@ -131,6 +131,55 @@ def test_one_seed_of_one_generator_is_told_by_its_name(clean):
     assert not any(generator == "many" for _, generator in found)
 
 
+def test_reals_of_one_layout_are_no_charge_against_the_fakes():
+    """The same plant, with the labels turned round."""
+    pictures = audit_sets.planted(seeded)
+    manifest = audit_sets.manifest_of([at < 40 for at in range(80)])
+    found = alarms(manifest, stack(manifest, pictures))
+    assert ("One layout for all reals", None) in found
+    assert ("One layout for all", None) not in found
+    assert ("Similarity within one generator", None) not in found
+    one = found["One layout for all reals", None]
+    assert "not the fakes" in one.meaning
+    assert "the reals are" in one.effect
+    assert all(path.startswith("real/") for path in one.examples)
+
+
+def test_reals_of_one_layout_are_told_once_however_many_generators(clean):
+    pictures = audit_sets.planted(seeded, reals=0, fakes=40) + clean[:60]
+    manifest = audit_sets.manifest_of([at >= 40 for at in range(100)], generator=["x"] * 70 + ["y"] * 30)
+    found = alarms(manifest, stack(manifest, pictures))
+    assert {key for key in found if "layout" in key[0]} == {("One layout for all reals", None)}
+
+
+def shaded(values, number):
+    """A little more light above than below."""
+    return values + np.linspace(6, -6, values.shape[0])[:, None, None]
+
+
+@pytest.mark.parametrize("fakes", [40, 120])
+def test_a_weak_shift_of_the_mean_is_no_single_seed(fakes):
+    manifest, features = audit_sets.set_of(audit_sets.planted(shaded, reals=120, fakes=fakes), reals=120)
+    assert {title for title, _ in alarms(manifest, features, names=["thumbnail", "seed", "similarity"])} <= {
+        "Thumbnails"
+    }
+
+
+def test_a_trace_of_a_pattern_is_told_as_a_trace():
+    def trace(strength):
+        def change(values, number):
+            return values + np.random.default_rng(99).normal(0, strength, (*values.shape[:2], 1))
+
+        manifest, features = audit_sets.set_of(audit_sets.planted(change))
+        found = run_probes(manifest, features, names=["seed"])
+        return next(one for one in found if one.title == "One fixed pattern")
+
+    faint, plain = trace(0.4), trace(1.5)
+    assert faint.statistic < 0.03 < plain.statistic
+    assert "one noise pattern that was added" not in faint.meaning
+    assert "one noise pattern that was added" in plain.meaning
+
+
 def test_uneven_contents_are_found(clean):
     content = ["dog"] * 25 + ["boat"] * 15 + ["dog"] * 6 + ["boat"] * 34
     manifest = audit_sets.manifest_of([at >= 40 for at in range(80)], content=content)

@@ -106,13 +106,18 @@ def _told(
         p_value=found.p_value,
         count=found.count,
         effect=_effect_of(found, comparison.against, wording),
-        meaning=words.meaning if accused or of_reals else _TOO_LITTLE if seen else NO_SIGN,
+        meaning=_meaning_of(found, words, wording.least) if accused or of_reals else _TOO_LITTLE if seen else NO_SIGN,
         generator=comparison.generator,
         examples=distinct([features.paths[row] for row in most[:8]]),
         figures=(_most_alike(features, comparison, figure_title or "", most, of_reals),) if wanted else (),
         family=words.name,
         slight=not (accused or of_reals),
     )
+
+
+def _meaning_of(found: Likeness, words: Wording, least: float) -> str:
+    slight = abs(found.difference) < _SIZES[0][0] * least
+    return words.slight if words.slight and slight else words.meaning
 
 
 def _effect_of(found: Likeness, against: str, wording: AlikeWording) -> str:

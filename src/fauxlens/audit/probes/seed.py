@@ -21,8 +21,10 @@ LAYOUT = AlikeWording(
         "seed",
         "One layout for all",
         "layout",
-        "The pictures share one layout of light and dark, as they do when all were made from one seed (or one "
-        f"subject). {_SUBJECT}Draw a new seed for each picture.",
+        "The pictures share one layout of light and dark, as they do when all were made from one seed (or show one "
+        f"subject, or one shading). {_SUBJECT}Draw a new seed for each picture.",
+        "The pictures share some of their layout of light and dark: a few seeds, a habit of composition, or a shading. "
+        "This is less than one seed for all would leave; see also what the thumbnails tell.",
     ),
     Wording(
         "seed",
@@ -32,8 +34,9 @@ LAYOUT = AlikeWording(
         f"come from one fixed camera. {_SUBJECT}{_OF_REALS}Take reals from more places.",
     ),
     statistic_name="mean correlation of layout",
-    # Two pictures of one seed correlate by 0.3 to 0.6; photos of many sources differ from one another's by 0.02.
-    least=0.05,
+    # Pictures of one seed (Stable Diffusion, DrawBench) correlate by 0.6, those of one subject by 0.2. Photos whose upper
+    # half is made brighter by 18 of 255 correlate by 0.11: a shift of the mean, which is the thumbnail probe's to tell.
+    least=0.15,
     told="Layouts correlate by {fakes:.3f} among {against}, by {reals:.3f} among the reals",
 )
 PATTERN = AlikeWording(
@@ -44,6 +47,8 @@ PATTERN = AlikeWording(
         "The pictures share fine detail at the same place: one noise pattern that was added to all, or a fingerprint "
         "that the generator leaves at a fixed place. A detector can learn the pattern itself, which a shift of a few "
         "pixels removes.",
+        "The pictures share a trace of fine detail at the same place, far less than one noise pattern in all would "
+        "leave: a faint fingerprint of the generator, its upsampling or the codec, or a pattern in a few of them.",
     ),
     Wording(
         "seed",
