@@ -125,7 +125,7 @@ def _effect_of(found: Likeness, against: str, wording: AlikeWording) -> str:
     if found.p_value > SEEN:
         verdict = "no more apart than chance explains"
     elif abs(found.difference) < wording.least:
-        verdict = "more apart than chance explains, but too little to matter"
+        verdict = "more apart than chance explains, but by less than this shortcut leaves"
     else:
         size = next((word for limit, word in _SIZES if abs(found.difference) < limit * wording.least), "very much")
         verdict = f"{'the fakes' if found.difference > 0 else 'the reals'} are {size} more alike"

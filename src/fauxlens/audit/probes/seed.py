@@ -34,8 +34,8 @@ LAYOUT = AlikeWording(
         f"come from one fixed camera. {_SUBJECT}{_OF_REALS}Take reals from more places.",
     ),
     statistic_name="mean correlation of layout",
-    # Pictures of one seed (Stable Diffusion, DrawBench) correlate by 0.6, those of one subject by 0.2. Photos whose upper
-    # half is made brighter by 18 of 255 correlate by 0.11: a shift of the mean, which is the thumbnail probe's to tell.
+    # Pictures of one seed (Stable Diffusion, DrawBench) correlate by 0.6, those of one subject by 0.2. Photos made
+    # brighter by 18 of 255 in the upper half do by 0.11: a shift of the mean, which is the thumbnail probe's to tell.
     least=0.15,
     told="Layouts correlate by {fakes:.3f} among {against}, by {reals:.3f} among the reals",
 )
