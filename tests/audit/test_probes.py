@@ -131,6 +131,55 @@ def test_one_seed_of_one_generator_is_told_by_its_name(clean):
     assert not any(generator == "many" for _, generator in found)
 
 
+def test_reals_of_one_layout_are_no_charge_against_the_fakes():
+    """The same plant, with the labels turned round."""
+    pictures = audit_sets.planted(seeded)
+    manifest = audit_sets.manifest_of([at < 40 for at in range(80)])
+    found = alarms(manifest, stack(manifest, pictures))
+    assert ("One layout for all reals", None) in found
+    assert ("One layout for all", None) not in found
+    assert ("Similarity within one generator", None) not in found
+    one = found["One layout for all reals", None]
+    assert "not the fakes" in one.meaning
+    assert "the reals are" in one.effect
+    assert all(path.startswith("real/") for path in one.examples)
+
+
+def test_reals_of_one_layout_are_told_once_however_many_generators(clean):
+    pictures = audit_sets.planted(seeded, reals=0, fakes=40) + clean[:60]
+    manifest = audit_sets.manifest_of([at >= 40 for at in range(100)], generator=["x"] * 70 + ["y"] * 30)
+    found = alarms(manifest, stack(manifest, pictures))
+    assert {key for key in found if "layout" in key[0]} == {("One layout for all reals", None)}
+
+
+def shaded(values, number):
+    """A little more light above than below."""
+    return values + np.linspace(6, -6, values.shape[0])[:, None, None]
+
+
+@pytest.mark.parametrize("fakes", [40, 120])
+def test_a_weak_shift_of_the_mean_is_no_single_seed(fakes):
+    manifest, features = audit_sets.set_of(audit_sets.planted(shaded, reals=120, fakes=fakes), reals=120)
+    assert {title for title, _ in alarms(manifest, features, names=["thumbnail", "seed", "similarity"])} <= {
+        "Thumbnails"
+    }
+
+
+def test_a_trace_of_a_pattern_is_told_as_a_trace():
+    def trace(strength):
+        def change(values, number):
+            return values + np.random.default_rng(99).normal(0, strength, (*values.shape[:2], 1))
+
+        manifest, features = audit_sets.set_of(audit_sets.planted(change))
+        found = run_probes(manifest, features, names=["seed"])
+        return next(one for one in found if one.title == "One fixed pattern")
+
+    faint, plain = trace(0.4), trace(1.5)
+    assert faint.statistic < 0.03 < plain.statistic
+    assert "one noise pattern that was added" not in faint.meaning
+    assert "one noise pattern that was added" in plain.meaning
+
+
 def test_uneven_contents_are_found(clean):
     content = ["dog"] * 25 + ["boat"] * 15 + ["dog"] * 6 + ["boat"] * 34
     manifest = audit_sets.manifest_of([at >= 40 for at in range(80)], content=content)
@@ -148,6 +197,13 @@ def test_copies_across_splits_and_labels_are_found(clean):
     found = alarms(manifest, stack(manifest, pictures))
     assert set(found) == {("One picture under two labels", None), ("Copies across splits", None)}
     assert found["Copies across splits", None].examples == ("real/0005.png", "fake/0079.png")
+    assert all(one.certain and one.p_value is None for one in found.values())
+
+
+def test_no_copies_are_no_alarm_and_no_p_value(clean):
+    manifest = audit_sets.manifest_of([at >= 40 for at in range(80)], split=["train"] * 40 + ["test"] * 40)
+    found = run_probes(manifest, stack(manifest, clean[100:180]), names=["duplicates"])
+    assert [(one.certain, one.p_value, one.alarm) for one in found] == [(False, None, False)] * 2
 
 
 def test_near_copies_across_splits_are_looked_at_before_they_are_told(clean):
@@ -159,6 +215,33 @@ def test_near_copies_across_splits_are_looked_at_before_they_are_told(clean):
     manifest = audit_sets.manifest_of([at >= 40 for at in range(79)], split=split)
     found = alarms(manifest, stack(manifest, pictures))
     assert found["Copies across splits", None].examples == ("real/0038.png", "fake/0078.png")
+
+
+def resaved_set(clean, label, origin=None):
+    """40 reals, 39 fakes and, last, the first real saved again as JPEG, called `label`."""
+    values = audit_sets.picture(np.random.default_rng(7))
+    pictures = [features_of(audit_sets.to_pixels(one)) for one in (values, jpeg(values, 70))]
+    manifest = audit_sets.manifest_of([at >= 40 for at in range(80)], origin=origin)
+    labels = [*manifest.column("label").to_pylist()[:-1], label]
+    return manifest.with_columns("labels", {"label": labels}), [pictures[0], *clean[1:79], pictures[1]]
+
+
+def test_a_real_saved_again_as_a_fake_is_found(clean):
+    manifest, pictures = resaved_set(clean, "generated")
+    one = alarms(manifest, stack(manifest, pictures))["One picture under two labels", None]
+    assert one.examples == ("real/0000.png", "fake/0079.png")
+    assert one.certain
+    assert "1 pairs" not in one.effect
+    assert "all but the same" in one.effect
+    assert one.figures
+
+
+def test_an_edited_picture_and_a_named_origin_may_look_alike(clean):
+    for label, origin in (("edited", None), ("generated", [f"o{at % 79}" for at in range(80)])):
+        manifest, pictures = resaved_set(clean, label, origin)
+        assert not any(
+            title == "One picture under two labels" for title, _ in alarms(manifest, stack(manifest, pictures))
+        )
 
 
 def test_digests_of_the_whole_manifest_count_when_they_are_known(clean):
@@ -311,6 +394,13 @@ def test_a_family_passes_its_level_on_only_when_all_of_it_is_alarmed():
     found = with_alarms([*of("a", 0.001, 0.02), *of("b", 0.03)])
     assert [one.alarm for one in found] == [True, True, True]
     assert not with_alarms([Shortcut("c", "context", statistic=0.9)])[0].alarm
+
+
+def test_what_is_certain_takes_no_share_of_the_level_and_what_is_slight_is_no_alarm():
+    found = with_alarms([Shortcut("copies", "Copies", certain=True), Shortcut("a", "A", p_value=0.04)])
+    assert [one.alarm for one in found] == [True, True]
+    found = with_alarms([Shortcut("a", "A", p_value=0.001, slight=True), Shortcut("b", "B", p_value=0.04)])
+    assert [one.alarm for one in found] == [False, True]
 
 
 @pytest.mark.parametrize("paired", [False, True])

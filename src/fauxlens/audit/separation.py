@@ -1,4 +1,4 @@
-"""Tests at the level of independent groups: do numbers or kinds tell fakes from reals, and is one set too alike?
+"""Tests at the level of independent groups: do numbers or kinds tell fakes from reals, and is one class too alike?
 
 The unit of all is one picture of a group and a class: pictures of one origin are never counted as independent. Labels
 are permuted over units; where a group holds a real and a fake (a photo and its forgery), the two are swapped instead:
@@ -53,21 +53,38 @@ class Separation:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Likeness:
-    """How alike the pictures of one set are, against as many drawn from this set and the reals together.
+class Alike:
+    """How alike the pictures of one set are: the mean similarity of two of them, with its 95 % interval.
 
-    `inside` is the mean similarity of two pictures of the set, `outside` that of two reals; `rows` are the units of
-    the set, and `alike` their mean similarity to the others of the set.
+    `rows` are the units of the set, and `each` their mean similarity to the others of the set.
     """
 
-    inside: float
-    outside: float
+    mean: float
     interval: tuple[float, float]
-    p_value: float
-    reals: int
-    fakes: int
     rows: Rows
-    alike: Values
+    each: Values
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Likeness:
+    """How much more alike the fakes are among themselves than the reals are, or the other way round.
+
+    `p_value` is that of the size of the difference; its sign says which set is the more alike one.
+    """
+
+    fakes: Alike
+    reals: Alike
+    p_value: float
+
+    @property
+    def difference(self) -> float:
+        """Above 0 when the fakes are the more alike ones."""
+        return self.fakes.mean - self.reals.mean
+
+    @property
+    def count(self) -> int:
+        """The pictures that were compared."""
+        return len(self.fakes.rows) + len(self.reals.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,16 +149,22 @@ def likeness(
     group: Rows,
     *,
     seed: int,
+    kind: Rows | None = None,
     tests: int = 1,
     permutations: int = PERMUTATIONS,
 ) -> Likeness | str:
-    """(N, N) similarity, (N,) fake (the set), (N,) group -> how alike the set is, or why that cannot be said."""
+    """(N, N) similarity, (N,) fake, (N,) group -> which class is the more alike, or why that cannot be said.
+
+    With `kind` (such as the content) only pictures of different kinds are compared. `similarity` must not know the
+    labels, and must not be centred on the mean of both classes: then a difference of the classes' means would make each
+    class look alike inside.
+    """
     chance = np.random.default_rng(seed)
     designs = _designs(fake, group, chance)
     if isinstance(designs, str):
         return designs
     share = tests * len(designs)
-    return _strongest([_likened(similarity, units, chance, share, permutations) for units in designs])
+    return _strongest([_likened(similarity, kind, units, chance, share, permutations) for units in designs])
 
 
 def association(
@@ -184,38 +207,53 @@ def _separated(
 
 
 def _likened(
-    similarity: Values, units: _Units, chance: np.random.Generator, tests: int, permutations: int
+    similarity: Values, kind: Rows | None, units: _Units, chance: np.random.Generator, tests: int, permutations: int
 ) -> Likeness | str:  # fmt: skip
     near = np.array(similarity[np.ix_(units.rows, units.rows)], dtype=np.float32)
     # Pairs of one origin say nothing; the diagonal is among them.
-    near[units.group[:, None] == units.group[None, :]] = 0
+    compared = units.group[:, None] != units.group[None, :]
+    if kind is not None:
+        compared &= kind[units.rows][:, None] != kind[units.rows][None, :]
+    near[~compared] = 0
     if float(np.abs(near).max()) < 1e-9:
         return "the pictures do not differ in this at all."
-    label = units.fake.astype(np.float32)
-    reached = float(label @ near @ label)
-    slack = 1e-6 * float(np.abs(near).sum()) / len(label)
+    counted = compared.astype(np.float32)
+    label = units.fake.astype(np.float32)[:, None]
+    if min(_pairs_inside(counted, label)[:, 0]) < 1:
+        return "the pictures of one class are all of one content, so none of different contents can be compared."
 
-    def extreme(labels: Values) -> int:
-        return int((((near @ labels) * labels).sum(0) >= reached - slack).sum())
+    def differences(labels: Values) -> Values:
+        means = _pairs_inside(near, labels) / np.maximum(_pairs_inside(counted, labels), 1)
+        found: Values = means[0] - means[1]
+        return found
 
-    p_value = _p_value(units, extreme, chance, tests, permutations)
-    members, others = np.flatnonzero(units.fake), np.flatnonzero(~units.fake)
-    inside = near[np.ix_(members, members)]
-    outside = near[np.ix_(others, others)]
-    pairs = len(members) * (len(members) - 1)
+    reached = abs(float(differences(label)[0]))
+    slack = 1e-6 * float(np.abs(near).sum() / counted.sum())
+    p_value = _p_value(
+        units, lambda labels: int((np.abs(differences(labels)) >= reached - slack).sum()), chance, tests, permutations
+    )  # fmt: skip
+    fakes, reals = (
+        _alike(near, counted, np.flatnonzero(units.fake == side), units.rows, chance) for side in (True, False)
+    )  # fmt: skip
+    return Likeness(fakes, reals, p_value)
+
+
+def _pairs_inside(pairs: Values, labels: Values) -> Values:
+    """(n, n) symmetric, (n, P) of 0 and 1 -> (2, P): the sum over pairs of two ones, and over pairs of two zeros."""
+    to_ones = pairs @ labels
+    ones = (to_ones * labels).sum(0)
+    # What is not between two ones or a one and a zero is between two zeros.
+    return np.asarray(np.stack([ones, pairs.sum() - 2 * to_ones.sum(0) + ones]), dtype=np.float64)
+
+
+def _alike(near: Values, counted: Values, members: Rows, rows: Rows, chance: np.random.Generator) -> Alike:
+    inside, pairs = near[np.ix_(members, members)], counted[np.ix_(members, members)]
     weights = chance.multinomial(len(members), np.full(len(members), 1 / len(members)), size=_BOOTSTRAPS)
-    drawn = ((weights @ inside) * weights).sum(1) / np.maximum(len(members) ** 2 - (weights**2).sum(1), 1)
+    drawn = ((weights @ inside) * weights).sum(1) / np.maximum(((weights @ pairs) * weights).sum(1), 1)
     low, high = np.quantile(drawn, (0.025, 0.975))
-    return Likeness(
-        inside=float(inside.sum()) / pairs,
-        outside=float(outside.sum()) / (len(others) * (len(others) - 1)),
-        interval=(float(low), float(high)),
-        p_value=p_value,
-        reals=len(others),
-        fakes=len(members),
-        rows=units.rows[members],
-        alike=(inside.sum(1) / (len(members) - 1)).astype(np.float32),
-    )
+    each = inside.sum(1) / np.maximum(pairs.sum(1), 1)
+    mean = float(inside.sum()) / float(pairs.sum())
+    return Alike(mean, (float(low), float(high)), rows[members], each.astype(np.float32))
 
 
 def _associated(

@@ -21,6 +21,7 @@ MOST_OF_A_CLASS = 800  # in the comparison of the whole: its cost grows with the
 MOST_REALS = 400  # beside one generator: more reals cost time and add little to what limits the comparison
 SHOWN_GENERATORS = 12
 SEEN = 0.05  # a corrected p-value above this is told as "no sign"
+SLIGHT = 0.6  # an AUC below this is told as slight
 NO_SIGN = "No sign of this shortcut in the sample; one that is smaller than the interval shows could still be there."
 
 Values = NDArray[np.float32]
@@ -56,12 +57,16 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """How a probe speaks of itself: name, title, what is looked at, and what a difference means."""
+    """How a probe speaks of itself: name, title, what is looked at, and what a difference means.
+
+    `slight` is said instead of `meaning` where a difference is certain and small, and would bear less.
+    """
 
     name: str
     title: str
     looks_at: str
     meaning: str
+    slight: str = ""
 
 
 def comparisons(features: Features, context: ProbeContext) -> list[Comparison]:
@@ -151,7 +156,7 @@ def linear_shortcuts(
                 p_value=None if context_only else found.p_value,
                 count=found.reals + found.fakes,
                 effect=effect_of(found, wording.looks_at, comparison.against),
-                meaning=wording.meaning if context_only or found.p_value <= SEEN else NO_SIGN,
+                meaning=wording.meaning if context_only else _meaning_of(found, wording),
                 generator=comparison.generator,
                 examples=_most_telling(features, comparison, found),
                 tables=tables() if whole else (),
@@ -172,12 +177,18 @@ def effect_of(found: Separation, looks_at: str, against: str) -> str:
             f"From {looks_at} alone, {against} cannot be told from the reals better than {chance} "
             f"({found.reals} reals, {found.fakes} fakes; corrected p = {found.p_value:.2g})."
         )
-    sizes = ((0.6, "Slightly"), (0.75, "Noticeably"), (0.9, "Strongly"), (0.99, "Very strongly"))
+    sizes = ((SLIGHT, "Slightly"), (0.75, "Noticeably"), (0.9, "Strongly"), (0.99, "Very strongly"))
     size = next((word for limit, word in sizes if found.auc < limit), "All but completely")
     return (
         f"{size} different: from {looks_at} alone, a linear rule puts a fake above a real in {found.auc:.0%} of the "
         f"pairs it has not seen ({found.reals} reals, {found.fakes} fakes; corrected p = {found.p_value:.2g})."
     )
+
+
+def _meaning_of(found: Separation, wording: Wording) -> str:
+    if found.p_value > SEEN:
+        return NO_SIGN
+    return wording.slight if wording.slight and found.auc < SLIGHT else wording.meaning
 
 
 def mean_sheet(features: Features, name: str, title: str, picture_of: Callable[[Rows], NDArray[np.uint8]]) -> Figure:

@@ -1,6 +1,9 @@
 """Copies: the same picture under two labels, and the same or nearly the same picture in two splits.
 
-These are facts about the whole manifest, not estimates: one that is found is an alarm, with a p-value of 0. Digests and
+Near copies under two labels are looked for between reals and generated pictures of no common origin: an edited picture,
+or one translated from a photo that is named as its origin, looks like it by right.
+
+These are facts about the whole manifest, not estimates: what is found is certain, and has no p-value. Digests and
 perceptual hashes come from the manifest (`fauxlens verify` fills them in); where it has none, from the pictures of the
 sample. Two pictures with near hashes are looked at again, as thumbnails, before they are called copies. No `series`.
 """
@@ -18,7 +21,7 @@ from fauxlens.audit.shortcut import Shortcut
 from fauxlens.core.errors import UnreadableImage
 from fauxlens.core.report import Column, Figure, Table
 from fauxlens.images.picture import read_picture
-from fauxlens.manifest.duplicates import Leak, Pair, exact_duplicates, leaks, near_duplicates
+from fauxlens.manifest.duplicates import NEAR_BITS, Leak, Pair, exact_duplicates, leaks, near_duplicates
 from fauxlens.manifest.manifest import Manifest
 from fauxlens.report.sheet import contact_sheet
 
@@ -50,7 +53,8 @@ def probe(features: Features, context: ProbeContext) -> list[Shortcut]:
     looks = _Looks(manifest, features)
     exact = [*exact_duplicates(manifest), *looks.equal()]
     near = near_duplicates(manifest)
-    return [_under_two_labels(manifest, exact, note), _across_splits(manifest, exact, near, looks, note)]
+    twins = _twins(manifest, near, looks)
+    return [_under_two_labels(manifest, exact, twins, looks, note), _across_splits(manifest, exact, near, looks, note)]
 
 
 class _Looks:
@@ -108,24 +112,56 @@ def _with_hashes(manifest: Manifest, features: Features) -> tuple[Manifest, str]
     return filled, note + "run `fauxlens verify` to compare all."
 
 
-def _under_two_labels(manifest: Manifest, exact: Sequence[tuple[int, ...]], note: str) -> Shortcut:
+def _twins(manifest: Manifest, near: Sequence[Pair], looks: _Looks) -> list[tuple[int, int]]:
+    """Pairs of a real and a generated picture that look all but the same and name no common origin."""
+    labels, origins, digests = (manifest.column(name).to_pylist() for name in ("label", "origin", "sha256"))
+    found = []
+    looked = 0
+    for pair in near:
+        rows = pair.first, pair.second
+        one, other = (origins[row] for row in rows)
+        same_bytes = digests[rows[0]] is not None and digests[rows[0]] == digests[rows[1]]
+        if {labels[row] for row in rows} != {"real", "generated"} or (one is not None and one == other) or same_bytes:
+            continue
+        looked += 1
+        if looked > LOOKED_AT or looks.agree(*rows):
+            found.append(rows)
+    return found
+
+
+def _under_two_labels(
+    manifest: Manifest, exact: Sequence[tuple[int, ...]], near: Sequence[tuple[int, int]], looks: _Looks, note: str
+) -> Shortcut:
     labels, paths = manifest.column("label").to_pylist(), manifest.column("path").to_pylist()
     torn = [rows for rows in exact if len({labels[row] for row in rows}) > 1]
-    involved = sum(map(len, torn))
-    columns = (Column("files"), Column("labels"))
-    rows = tuple((" = ".join(paths[r] for r in one[:4]), " / ".join(sorted({labels[r] for r in one}))) for one in torn)
-    effect = f"{involved:,} files in {len(torn):,} groups of equal files carry more than one label.{note}"
+    equal = {row for rows in torn for row in rows}
+    twins = [rows for rows in near if not set(rows) <= equal]
+    found = [*torn, *twins]
+    involved = len(equal | {row for rows in twins for row in rows})
+    columns = (Column("pictures"), Column("labels"), Column("how alike"))
+    rows = tuple((" = ".join(paths[r] for r in one[:4]), " / ".join(sorted({labels[r] for r in one})),
+                  "equal" if at < len(torn) else "all but equal") for at, one in enumerate(found))  # fmt: skip
+    told = []
+    if torn:
+        told.append(f"{len(equal):,} files in {len(torn):,} groups of equal files carry more than one label.")
+    if twins:
+        told.append(
+            f"In {len(twins):,} pair{'s' * (len(twins) > 1)} a real and a generated picture look all but the same "
+            f"(perceptual hashes within {NEAR_BITS} of 64 bits, thumbnails alike): photos saved again among the fakes, "
+            "or photos a generator repeats; look at them."
+        )
     return Shortcut(
         name=LABELS.name,
         title=LABELS.title,
-        statistic_name="share of the files",
+        statistic_name="share of the pictures",
         statistic=involved / len(manifest),
-        p_value=0.0 if torn else 1.0,
+        certain=bool(found),
         count=len(manifest),
-        effect=effect if torn else f"No file carries two labels.{note}",
-        meaning=LABELS.meaning if torn else _NONE,
-        examples=distinct([paths[row] for one in torn[:2] for row in one]),
-        tables=(Table("two-labels", "Equal files under two labels", columns, rows[:_LISTED]),) if torn else (),
+        effect=(" ".join(told) or "No picture carries two labels.") + note,
+        meaning=LABELS.meaning if found else _NONE,
+        examples=distinct([paths[row] for one in found[:2] for row in one]),
+        tables=(Table("two-labels", "One picture under two labels", columns, rows[:_LISTED]),) if found else (),
+        figures=_pairs_figure("two-labels", "Pairs under two labels", twins, paths, looks),
     )
 
 
@@ -157,7 +193,7 @@ def _across_splits(
         title=SPLITS.title,
         statistic_name="share of the pictures",
         statistic=len(involved) / len(manifest),
-        p_value=0.0 if found else 1.0,
+        certain=bool(found),
         count=len(manifest),
         effect=f"{len(involved):,} pictures have a copy or a sibling in another split ({counted}).{note}"
         if found
@@ -165,16 +201,18 @@ def _across_splits(
         meaning=SPLITS.meaning if found else _NONE,
         examples=distinct([paths[row] for leak in found[:2] for row in leak.rows]),
         tables=(Table("leaks", title, columns, rows[:_LISTED]),) if found else (),
-        figures=_pairs_figure(found, paths, looks),
+        figures=_pairs_figure("leaks", "Pairs in two splits", [leak.rows for leak in found], paths, looks),
     )
 
 
-def _pairs_figure(found: Sequence[Leak], paths: Sequence[str], looks: _Looks) -> tuple[Figure, ...]:
+def _pairs_figure(
+    name: str, title: str, found: Sequence[tuple[int, ...]], paths: Sequence[str], looks: _Looks
+) -> tuple[Figure, ...]:
     cells = []
-    for leak in found[:4]:
-        for row in leak.rows[:2]:
+    for rows in found[:4]:
+        for row in rows[:2]:
             thumbnail = looks.of(row)
             if thumbnail is not None:
                 pixels = np.clip(thumbnail * 255, 0, 255).astype(np.uint8).repeat(5, 0).repeat(5, 1)
                 cells.append((paths[row].rpartition("/")[2], pixels))
-    return (contact_sheet("leaks", "Pairs in two splits", [cells], side=80),) if cells else ()
+    return (contact_sheet(name, title, [cells], side=80),) if cells else ()

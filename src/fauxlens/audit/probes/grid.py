@@ -20,6 +20,8 @@ WORDING = Wording(
     "JPEG leaves this grid in the pixels, also when the picture is stored as PNG afterwards: the classes were "
     "compressed differently. Give both the same history of compression. (Decoders that double in size three times can "
     "leave a period of eight too; compare generators saved alike before blaming the codec.)",
+    "A slight difference in the grid that JPEG leaves: few of the pictures, or all by very little, may have another "
+    "history of compression; what the pictures show can do as much. Look at the table before changing anything.",
 )
 
 

@@ -1,4 +1,4 @@
-"""Similarity within one generator: do its pictures show nearly the same thing?
+"""Similarity within one generator: do its pictures show nearly the same thing, more often than two reals do?
 
 A picture is described by its edges (six directions in 4 x 4 cells), its colours (a histogram of 64) and its thumbnail.
 A pair counts as alike when it is among the `ALIKE_SHARE` most alike of all pairs compared, whatever their labels. No
@@ -12,20 +12,32 @@ from dataclasses import replace
 import numpy as np
 
 from fauxlens.audit.features import Features
-from fauxlens.audit.probes.alike import likeness_shortcuts, of_unit_length
-from fauxlens.audit.probes.comparison import SEEN, ProbeContext, Rows, Values, Wording
-from fauxlens.audit.separation import Likeness
+from fauxlens.audit.probes.alike import AlikeWording, likeness_shortcuts, of_unit_length
+from fauxlens.audit.probes.comparison import ProbeContext, Rows, Values, Wording
 from fauxlens.audit.shortcut import Shortcut
 
 ALIKE_SHARE = 0.02
 _DIRECTIONS = 6
 
-WORDING = Wording(
-    "similarity",
-    "Similarity within one generator",
-    "how alike two pictures are",
-    "Unusually high similarity within one generator: its pictures show nearly the same thing, so they are fewer "
-    "samples than they seem, and a detector can learn the subject. Vary the prompts, or match the reals to them.",
+WORDING = AlikeWording(
+    Wording(
+        "similarity",
+        "Similarity within one generator",
+        "how alike two pictures are",
+        "Unusually high similarity within one generator: its pictures show nearly the same thing, so they are fewer "
+        "samples than they seem, and a detector can learn the subject. Vary the prompts, or match the reals to them.",
+    ),
+    Wording(
+        "similarity",
+        "Similarity among the reals",
+        "how alike two pictures are",
+        "Unusually high similarity among the reals, not among the fakes: they show nearly the same thing, so they are "
+        "fewer samples than they seem, and a detector can learn the subject. Take reals of more subjects.",
+    ),
+    statistic_name="share of alike pairs",
+    # By the choice of the limit, 2 % of all pairs are alike; a class of one subject has ten times as many.
+    least=0.04,
+    told="{fakes:.1%} of the pairs of {against} are alike, {reals:.1%} of those of the reals",
 )
 
 
@@ -40,18 +52,16 @@ def probe(features: Features, context: ProbeContext) -> list[Shortcut]:
         pairs: Values = (near > max(float(limit), 1e-6)).astype(np.float32)
         return pairs
 
-    found = likeness_shortcuts(
-        features, context, alike, WORDING, statistic_name="share of alike pairs", effect_of=_effect_of,
-        figure_title="Most alike to the others",
-    )  # fmt: skip
+    found = likeness_shortcuts(features, context, alike, WORDING, figure_title="Most alike to the others")
     # Fakes of several generators are alike when one of them is; the results by generator say which.
-    among_all = WORDING.meaning.replace("within one generator: its pictures", "among the fakes: they")
-    return [replace(one, meaning=among_all) if one.generator is None and one.meaning == WORDING.meaning else one
+    meaning = WORDING.fakes.meaning
+    among_all = meaning.replace("within one generator: its pictures", "among the fakes: they")
+    return [replace(one, meaning=among_all) if one.generator is None and one.meaning == meaning else one
             for one in found]  # fmt: skip
 
 
 def description(features: Features) -> Values:
-    """(N, 1184) float32 of length 1: edges, colours and thumbnail with equal weight, without the common mean."""
+    """(N, 1184) float32 of length 1: edges, colours and thumbnail with equal weight."""
     count = len(features)
     if not count:
         return np.zeros((0, 1184), dtype=np.float32)
@@ -81,11 +91,3 @@ def _colours(colour: Values) -> Values:
     counts = np.bincount(number.reshape(-1), minlength=64 * len(colour)).reshape(-1, 64)
     colours: Values = np.sqrt(counts / number.shape[1]).astype(np.float32)
     return colours
-
-
-def _effect_of(found: Likeness, against: str) -> str:
-    how = "no more than" if found.p_value > SEEN else "more than"
-    return (
-        f"{found.inside:.1%} of the pairs of {against} are alike, {found.outside:.1%} of the pairs of reals: {how} "
-        f"chance explains ({found.fakes} pictures, {found.reals} reals; corrected p = {found.p_value:.2g})."
-    )
