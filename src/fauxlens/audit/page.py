@@ -279,7 +279,7 @@ def _in_the_pictures(audit: Audit, prefix: str, slug: str) -> Section:
     )  # fmt: skip
     rows = tuple(
         (
-            one.alarm if one.p_value is not None else None,
+            one.alarm if one.certain or one.p_value is not None else None,
             one.title,
             one.generator,
             one.statistic_name or None,
@@ -291,7 +291,7 @@ def _in_the_pictures(audit: Audit, prefix: str, slug: str) -> Section:
         )
         for one in found
     )
-    note = "A row without p is context: it is told, and never an alarm. Intervals are 95 %, over origins."
+    note = "A row without p was found by looking (yes), or is context and never an alarm (–). Intervals are 95 %, over origins."
     words = tuple((one.title, one.generator, one.skipped or one.effect) for one in found)
     told = (Column("what"), Column("generator"), Column("in words"))
     tables = [
