@@ -393,3 +393,77 @@ def test_the_wukong_recipe_takes_the_authors_rows():
     assert set(reals.values("jpeg_quality")) == {96}
     assert set(aligned.manifest.count("generator")) == {(None,), ("wukong",)}
     assert aligned.manifest.count("content", "label") == {("0", "generated"): 8, ("0", "real"): 8}
+
+
+# Splits, and the raw set's own source
+
+
+def uneven_splits(*, own: int = 12, source: str = "genimage/{}") -> Manifest:
+    """Two folders; wukong's fakes are 20 in train and 4 in val, its reals `own` in each; ADM has 40 reals in each."""
+    rows = []
+    for split, fakes in (("train", 20), ("val", 4)):
+        rows += [("real", None, "wukong", split)] * own + [("real", None, "ADM", split)] * 40
+        rows += [("generated", "wukong", "wukong", split)] * fakes + [("generated", "ADM", "ADM", split)] * 5
+    label, generator, folder, split = zip(*rows, strict=True)
+    columns = {
+        "id": [f"{k:03d}" for k in range(len(rows))], "path": [f"{k}.png" for k in range(len(rows))], "label": label,
+        "generator": generator, "source": [source.format(f) for f in folder], "split": split,
+        "content": [f"{k % 2}" for k in range(len(rows))], "width": [500] * len(rows), "height": [500] * len(rows),
+        "jpeg_quality": [96 if one == "real" else None for one in label],
+    }  # fmt: skip
+    return Manifest.from_columns(columns, Path())
+
+
+WUKONG = replace(align_recipe("wukong-450-550-96").plan, recode=None)
+
+
+def test_the_recipe_balances_within_each_split():
+    aligned = constrain(uneven_splits(), WUKONG)
+    for made in (aligned.manifest, aligned.raw):
+        assert made.count("split", "label") == {
+            ("train", "generated"): 20, ("train", "real"): 20, ("val", "generated"): 4, ("val", "real"): 4,
+        }  # fmt: skip
+    cells_of = aligned.manifest.count("content", "split", "label")
+    assert all(cells_of[(*key[:2], "real")] == count for key, count in cells_of.items())
+    assert set(aligned.manifest.count(PAIR, "split").values()) == {2}
+    assert "content, split" in aligned.manifest.history[-2]
+
+
+def test_the_raw_set_takes_the_reals_of_the_fakes_folder():
+    enough = constrain(uneven_splits(own=30), WUKONG)
+    assert set(enough.raw.count("source")) == {("genimage/wukong",)}
+    assert enough.remarks == ()
+    assert set(constrain(uneven_splits(own=30), replace(WUKONG, raw_from_source=False)).raw.count("source")) > {
+        ("genimage/wukong",)
+    }
+
+
+@pytest.mark.parametrize(
+    ("manifest", "said"),
+    [
+        (uneven_splits(own=12), "has too few reals, so 8 are drawn from the others"),
+        (uneven_splits(source="genimage"), "no real has a source that is the chosen fakes' own"),
+    ],
+)
+def test_a_raw_set_that_cannot_be_had_is_said(manifest, said):
+    aligned = constrain(manifest, WUKONG)
+    assert aligned.raw.count("label") == aligned.manifest.count("label")
+    assert said in aligned.table().note
+    assert said in aligned.raw.history[-1]
+
+
+def test_without_splits_the_recipe_balances_the_whole():
+    manifest = uneven_splits()
+    plain = manifest.with_columns("no splits", {"split": [None] * len(manifest)})
+    aligned = constrain(plain, WUKONG)
+    assert aligned.after == (24, 24)
+    assert len(aligned.raw) == 48
+    assert "split" not in aligned.manifest.history[-2]
+
+
+@pytest.mark.parametrize("method", ["exact", "pairs"])
+def test_split_can_be_matched(method):
+    aligned = constrain(uneven_splits(), AlignPlan(match=("size", "split"), method=method, generators=("wukong",)))
+    assert aligned.manifest.count("split", "label")["val", "real"] == 4
+    assert set(aligned.manifest.count(PAIR, "split").values()) == {2}
+    assert aligned.raw.count("split", "label") == aligned.manifest.count("split", "label")

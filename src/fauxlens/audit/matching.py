@@ -31,6 +31,7 @@ MATCHABLE: dict[str, str] = {
     "quality": "the same JPEG quality (or none in both)",
     "subsampling": "the same chroma subsampling (or none in both)",
     "content": "the same content class",
+    "split": "the same split; a pair never crosses it",
 }
 """Facts to match on, and what equal means."""
 
@@ -86,25 +87,27 @@ def match_exact(manifest: Manifest, facts: Sequence[str], *, size_step: int = 64
 
 
 def match_pairs(
-    manifest: Manifest, facts: Sequence[str], *, caliper: float = 1.0, within_content: bool = False
+    manifest: Manifest, facts: Sequence[str], *, caliper: float = 1.0, within: Sequence[str] = ()
 ) -> Matching:
     """As many one-to-one pairs as lie within `caliper` of each other, and among those the nearest in sum.
 
     The distance is Euclidean over the facts, scaled as SIDE_OCTAVES and QUALITY_STEPS say; a category that differs, or
-    is known of one only, counts 1. Optimal (scipy's linear_sum_assignment) up to two thousand rows a class; beyond
-    that, in blocks of like size and quality, each of them optimal, and pairs across the edges of blocks are not tried.
+    is known of one only, counts 1; the facts in `within` must be equal, and so must a split that is matched. Optimal
+    (scipy's linear_sum_assignment) up to two thousand rows a class; beyond that, in blocks of like size and quality,
+    each of them optimal, and pairs across the edges of blocks are not tried.
     """
     if not facts:
         raise BadManifest("pairs need a fact to be near in", hint=f"choose some of {', '.join(MATCHABLE)}")
-    known, losses = _with_content(manifest, ["content"] if within_content else [])
+    within = [*within, *(("split",) if "split" in facts and "split" not in within else ())]
+    known, losses = _with_content(manifest, within)
     fake = is_fake(manifest)
     space = _Space(manifest, facts)
-    content = cells(manifest, ["content"]) if within_content else np.zeros(len(manifest), dtype=np.int64)
+    cell = cells(manifest, within)
     order = np.argsort(manifest.values("id").astype(str), kind="stable")
     order = order[known[order]]
     real_parts, fake_parts, distances = [], [], []
-    for value in np.unique(content[order]):
-        here = order[content[order] == value]
+    for value in np.unique(cell[order]):
+        here = order[cell[order] == value]
         for block in space.blocks(here, fake):
             real, made, apart = _assigned(space, block[~fake[block]], block[fake[block]], caliper)
             real_parts.append(real)
