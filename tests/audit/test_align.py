@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import toy
 from facts_drawn import drawn_columns, drawn_manifest
 from fauxlens.audit import matching
 from fauxlens.audit.align import CONSTRAINED, RAW, RECIPES, AlignPlan, align, align_recipe, constrain
@@ -467,3 +468,28 @@ def test_split_can_be_matched(method):
     assert aligned.manifest.count("split", "label")["val", "real"] == 4
     assert set(aligned.manifest.count(PAIR, "split").values()) == {2}
     assert aligned.raw.count("split", "label") == aligned.manifest.count("split", "label")
+
+
+def test_a_scanned_genimage_tree_is_sent_to_the_table(tmp_path):
+    toy.genimage(tmp_path)
+    manifest = scan(tmp_path, layout="genimage")
+    for plan in (AlignPlan(balance_content=True), AlignPlan(balance_content=True, match=("size",), method="pairs")):
+        with pytest.raises(BadManifest, match="nothing is left after matching on content") as caught:
+            constrain(manifest, plan)
+        said = str(caught.value)
+        assert "put genimage_metadata.csv beside the tree and scan it with --layout unbiased-genimage" in said
+        assert "--no-balance-content" in said
+        assert "strict-96" not in said
+
+
+def test_a_list_without_files_is_told_from_a_set_of_one_class(tmp_path):
+    toy.unbiased_genimage_table(tmp_path)
+    manifest = scan(tmp_path)
+    with pytest.raises(BadManifest, match=r"24 rows of this manifest .* not on this disk") as caught:
+        align(manifest, AlignPlan(recode=RecodePlan()), tmp_path / "out", workers=0)
+    assert "--recode none" in str(caught.value)
+    aligned = align(manifest, AlignPlan(balance_content=True, within_splits=True), tmp_path / "out")
+    assert aligned.after == (4, 4)
+    reals = manifest.where("reals", ~is_fake(manifest))
+    with pytest.raises(BadManifest, match="there is no fake picture"):
+        constrain(reals, AlignPlan())

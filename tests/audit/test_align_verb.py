@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import toy
 from fauxlens.cli.main import main
 from fauxlens.manifest.manifest import Manifest, read_manifest
 from fauxlens.manifest.scan import scan
@@ -89,3 +90,34 @@ def test_how_to_write_is_refused_where_nothing_is_written(align, tmp_path, given
     assert next(str(x) for x in reversed(given) if str(x).startswith("--")) in said
     assert "--recode strict" in said
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def listed(tmp_path: Path) -> Path:
+    """The manifest of UnbiasedGenImage's table alone."""
+    (tmp_path / "data").mkdir()
+    toy.unbiased_genimage_table(tmp_path / "data")
+    scan(tmp_path / "data").save(tmp_path / "m.parquet")
+    return tmp_path / "m.parquet"
+
+
+def test_a_published_list_is_aligned_without_its_files(listed, tmp_path, capsys):
+    given = ["align", str(listed), "-o", str(tmp_path / "out"), "--match", "split", "--quiet"]
+    assert main([*given, "--recode", "strict"]) != 0
+    assert "--recode none" in capsys.readouterr().err
+    assert main([*given, "--recode", "none", "--balance-content"]) == 0
+    assert made(tmp_path).count("label", "split") == {
+        ("generated", "train"): 2, ("generated", "val"): 2, ("real", "train"): 2, ("real", "val"): 2,
+    }  # fmt: skip
+
+
+def test_a_recipe_can_be_taken_without_its_balance_of_content(listed, tmp_path):
+    given = ["align", str(listed), "-o", str(tmp_path / "out"), "--quiet", "--no-audit"]
+    assert main([*given, "--recipe", "wukong-450-550-96", "--recode", "none", "--sides", "30-60"]) == 0
+    assert len(made(tmp_path)) == 4
+    assert main([*given, "--recipe", "wukong-450-550-96", "--recode", "none", "--sides", "30-60",
+                 "--no-balance-content"]) == 0  # fmt: skip
+    assert len(made(tmp_path)) == 12
+    assert made(tmp_path).count("split", "label") == {
+        (split, label): 3 for split in ("train", "val") for label in ("real", "generated")
+    }

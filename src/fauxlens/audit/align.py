@@ -34,6 +34,7 @@ from fauxlens.core.names import unknown
 from fauxlens.core.progress import Progress, silent
 from fauxlens.core.report import Column, Table
 from fauxlens.images.degrade.step import check_choice, check_number
+from fauxlens.manifest.layouts.layout import counted
 from fauxlens.manifest.manifest import Manifest
 from fauxlens.manifest.schema import OK
 
@@ -186,6 +187,7 @@ def constrain(manifest: Manifest, plan: AlignPlan) -> Aligned:
     """
     # A published list is enough to match on, but not to read pixels from.
     usable = manifest.usable(listed=plan.recode is None)
+    _require_files(manifest, usable)
     _require_both(usable, "in this manifest", "alignment compares two classes")
     before = _counts(usable)
     losses: list[Loss] = []
@@ -342,6 +344,20 @@ def _of_generators(manifest: Manifest, generators: tuple[str, ...]) -> Flags:
 def _counts(manifest: Manifest) -> tuple[int, int]:
     fakes = int(is_fake(manifest).sum())
     return len(manifest) - fakes, fakes
+
+
+def _require_files(manifest: Manifest, usable: Manifest) -> None:
+    """Say so when a class has no usable row only because its rows come from a list."""
+    known = manifest.usable(listed=True)
+    listed = len(known) - len(usable)
+    if any(there and not here for there, here in zip(_counts(known), _counts(usable), strict=True)):
+        raise BadManifest(
+            f"{counted(listed, 'row')} of this manifest come from a published list alone: their files are not on this "
+            "disk, so they cannot be written anew",
+            where=manifest.name,
+            hint="scan the folder that has the files, or choose and match without writing any: --recode none "
+            "(AlignPlan(recode=None)), which works on lists",
+        )
 
 
 def _require_both(manifest: Manifest, when: str, hint: str) -> None:

@@ -18,6 +18,7 @@ from fauxlens.audit.facts import coded
 from fauxlens.core.errors import BadManifest
 from fauxlens.core.names import unknown
 from fauxlens.core.seeds import share_of
+from fauxlens.manifest.layouts.genimage import METADATA_NAME
 from fauxlens.manifest.manifest import Manifest
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -116,6 +117,8 @@ def match_pairs(
     real_rows = np.concatenate([np.empty(0, dtype=np.int64), *real_parts])
     fake_rows = np.concatenate([np.empty(0, dtype=np.int64), *fake_parts])
     if not len(real_rows):
+        if "content" in within and not all((known & mask).any() for mask in (fake, ~fake)):
+            raise _nothing_left(manifest, ["content"], 0)
         raise BadManifest(
             "nothing is left after matching: no real and fake lie near enough",
             wanted=f"a distance of at most {caliper:g} in {', '.join(facts)}",
@@ -257,9 +260,25 @@ def _nothing_left(manifest: Manifest, facts: Sequence[str], size_step: int) -> B
             return BadManifest(
                 f"nothing is left after matching on {name}{before}: no real and fake are equal in it",
                 got=_class_values(manifest, name),
-                hint="leave it out, choose pairs with a caliper, or re-encode (a recipe such as strict-96)",
+                hint=_way_out(manifest, name),
             )
     return BadManifest("nothing is left after matching", hint="match on fewer facts")
+
+
+def _way_out(manifest: Manifest, name: str) -> str:
+    if name == "content":
+        leave = "leave content out of the matching (fauxlens align --no-balance-content)"
+        sources = (str(source) for (source,) in manifest.count("source"))
+        if any(source.startswith("genimage") for source in sources):
+            # The tree alone has WordNet ids for some reals and nothing for fakes; the table has one number for both.
+            return (
+                f"the content classes of GenImage are in UnbiasedGenImage's table: put {METADATA_NAME} beside the tree "
+                f"and scan it with --layout unbiased-genimage; or {leave}"
+            )
+        return f"give both classes the same names of content, or {leave}"
+    if name == "split":
+        return "leave split out of the matching, or give each split pictures of both classes"
+    return "leave it out, choose pairs with a caliper, or re-encode (a recipe such as strict-96)"
 
 
 def _class_values(manifest: Manifest, name: str) -> str:

@@ -47,7 +47,12 @@ def command(
         str | None, typer.Option(help="Both sides of reals within this range.", metavar="LOW-HIGH")
     ] = None,
     real_quality: Annotated[int | None, typer.Option(help="Only reals of this JPEG quality.", min=1, max=100)] = None,
-    balance_content: Annotated[bool, typer.Option("--balance-content", help="As many of each content class.")] = False,
+    balance_content: Annotated[
+        bool | None,
+        typer.Option(
+            "--balance-content/--no-balance-content", help="As many of each content class.", show_default=False
+        ),
+    ] = None,
     recode: Annotated[
         Recode | None, typer.Option(help="Write files anew: strict, faithful (the paper's way) or none.")
     ] = None,
@@ -107,8 +112,8 @@ def command(
         plan = replace(plan, match=tuple(name.strip() for name in match.split(",") if name.strip()))
     if method is not None:
         plan = replace(plan, method=method.value)
-    if balance_content:
-        plan = replace(plan, balance_content=True)
+    if balance_content is not None:
+        plan = replace(plan, balance_content=balance_content)
     plan = replace(plan, recode=_recode_plan(plan.recode, recode, quality, subsampling, crop, history), seed=seed)
 
     from fauxlens.audit.audit import AuditPlan, audit
