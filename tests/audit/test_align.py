@@ -22,6 +22,7 @@ from fauxlens.audit.recode import GRID, RecodePlan, recode
 from fauxlens.core.errors import BadManifest, BadSetting, UnknownName
 from fauxlens.images.facts import read_facts
 from fauxlens.images.picture import read_picture
+from fauxlens.manifest.layouts.unbiased_genimage import read_metadata_csv, write_metadata_csv
 from fauxlens.manifest.manifest import Manifest, read_manifest
 from fauxlens.manifest.scan import scan
 from toy import mask, picture
@@ -493,3 +494,26 @@ def test_a_list_without_files_is_told_from_a_set_of_one_class(tmp_path):
     reals = manifest.where("reals", ~is_fake(manifest))
     with pytest.raises(BadManifest, match="there is no fake picture"):
         constrain(reals, AlignPlan())
+
+
+# UnbiasedGenImage's table
+
+
+def test_a_fake_without_a_generator_has_no_place_in_the_table(tmp_path):
+    manifest = uneven_splits()
+    named = [value if k % 10 else None for k, value in enumerate(manifest.values("generator"))]
+    lacking = sum(sample.fake and named[k] is None for k, sample in enumerate(manifest))
+    with pytest.raises(BadManifest, match=f"{lacking} generated pictures without a generator.*names the generators"):
+        write_metadata_csv(manifest.with_columns("torn", {"generator": named}), tmp_path / "x.csv")
+    assert not (tmp_path / "x.csv").exists()
+
+
+def test_a_table_without_classes_is_written_with_a_warning(tmp_path, caplog):
+    manifest = uneven_splits()
+    write_metadata_csv(manifest, tmp_path / "a.csv")
+    assert not caplog.records
+    write_metadata_csv(manifest.with_columns("words", {"content": ["dog"] * len(manifest)}), tmp_path / "b.csv")
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("fauxlens.manifest", "WARNING")
+    assert "the column class of" in record.getMessage()
+    assert len(read_metadata_csv(tmp_path / "b.csv")) == len(read_metadata_csv(tmp_path / "a.csv"))
