@@ -517,3 +517,26 @@ def test_a_table_without_classes_is_written_with_a_warning(tmp_path, caplog):
     assert (record.name, record.levelname) == ("fauxlens.manifest", "WARNING")
     assert "the column class of" in record.getMessage()
     assert len(read_metadata_csv(tmp_path / "b.csv")) == len(read_metadata_csv(tmp_path / "a.csv"))
+
+
+# Words
+
+
+def test_losses_are_said_in_plain_words():
+    plain = constrain(uneven_splits(), AlignPlan(generators=("wukong",)))
+    assert plain.table().rows == (("fake", "not made by wukong", 10), ("real", "more reals than fakes", 80))
+    assert plain.manifest.history[-2].startswith("as many reals as fakes (exact, seed 42)")
+    told = constrain(uneven(), AlignPlan(match=("size", "quality")))
+    assert {"no fake of the same size, quality", "more reals than fakes of the same size, quality"} <= {
+        loss.reason for loss in told.losses
+    }
+
+
+def test_hints_name_what_can_be_typed():
+    with pytest.raises(BadSetting, match="add --match size"):
+        AlignPlan(method="pairs")
+    nameless = qualities([96], [96])
+    with pytest.raises(BadManifest, match=r"no picture in this manifest has a generator .*wanted wukong"):
+        constrain(nameless, AlignPlan(generators=("wukong",)))
+    with pytest.raises(BadManifest, match="no picture in this manifest has a generator"):
+        choose_by_mode(nameless, "classic", ModePlan(generator="wukong"))

@@ -26,6 +26,7 @@ from fauxlens.audit.matching import (
     is_fake,
     match_exact,
     match_pairs,
+    require_generators,
     whole_numbers,
 )
 from fauxlens.audit.recode import RecodePlan, recode
@@ -78,7 +79,10 @@ class AlignPlan:
             raise BadSetting("no side can be both", got=f"least_side {self.least_side}, most_side {self.most_side}")
         if self.method == "pairs" and not self.match:
             raise BadSetting(
-                "pairs need facts to be near in", wanted="match", got="nothing", hint="add match = ['size']"
+                "pairs need facts to be near in",
+                wanted="facts to match",
+                got="none",
+                hint="add --match size (in Python: match=('size',))",
             )
 
 
@@ -105,7 +109,7 @@ class Aligned:
         before, after = (f"{reals:,} reals and {fakes:,} fakes" for reals, fakes in (self.before, self.after))
         note = f"{before} before, {after} after"
         if self.mean_distance is not None:
-            note += f"; pairs are {self.mean_distance:.3g} apart in the mean"
+            note += f"; pairs are {self.mean_distance:.3g} apart on average"
         note = "; ".join((note, *self.remarks))
         return Table("alignment-losses", "What alignment left out", columns, rows, note)
 
@@ -191,7 +195,7 @@ def constrain(manifest: Manifest, plan: AlignPlan) -> Aligned:
     _require_both(usable, "in this manifest", "alignment compares two classes")
     before = _counts(usable)
     losses: list[Loss] = []
-    pool = _step(usable, _of_generators(usable, plan.generators), f"generator is none of {plan.generators}", losses)
+    pool = _step(usable, _of_generators(usable, plan.generators), f"not made by {' or '.join(plan.generators)}", losses)
     chosen = _chosen(pool, plan, losses)
     matching = _matched(chosen, plan)
     losses += matching.losses
@@ -335,6 +339,7 @@ def _of_generators(manifest: Manifest, generators: tuple[str, ...]) -> Flags:
     if not generators:
         return np.ones(len(manifest), dtype=bool)
     codes, names = coded(manifest, "generator")
+    require_generators(manifest, names, generators[0])
     for name in generators:
         if name not in names:
             raise unknown(name, names, "generator in this manifest")

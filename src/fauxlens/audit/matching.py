@@ -75,13 +75,11 @@ def match_exact(manifest: Manifest, facts: Sequence[str], *, size_step: int = 64
     if not kept.sum():
         raise _nothing_left(manifest, facts, size_step)
     chance = drawing_order(manifest, f"match {seed}")
-    words = ", ".join(facts) or "anything"
+    words = f" of the same {', '.join(facts)}" if facts else ""
     for label, mine, others in (("real", reals, fakes), ("fake", fakes, reals)):
         other = "fake" if label == "real" else "real"
-        losses.append(Loss(label, f"no {other} has the same {words}", int(mine[others == 0].sum())))
-        losses.append(
-            Loss(label, f"more {label}s than {other}s of the same {words}", int((mine - kept)[kept > 0].sum()))
-        )
+        losses.append(Loss(label, f"no {other}{words}", int(mine[others == 0].sum())))
+        losses.append(Loss(label, f"more {label}s than {other}s{words}", int((mine - kept)[kept > 0].sum())))
     return Matching(
         _first_of_each(real_rows, cell, kept, chance), _first_of_each(fake_rows, cell, kept, chance), _told(losses)
     )
@@ -123,9 +121,9 @@ def match_pairs(
             "nothing is left after matching: no real and fake lie near enough",
             wanted=f"a distance of at most {caliper:g} in {', '.join(facts)}",
             got=_class_values(manifest, facts[0]),
-            hint="widen the caliper, match on fewer facts, or re-encode instead of matching format and quality",
+            hint="allow a wider caliper, match on fewer facts, or re-encode instead of matching format and quality",
         )
-    reason = f"no partner within {caliper:g} in {', '.join(facts)}, or all such taken"
+    reason = f"no partner within a distance of {caliper:g} in {', '.join(facts)}, or each such partner is taken"
     for label, rows in (("real", known & ~fake), ("fake", known & fake)):
         losses.append(Loss(label, reason, int(rows.sum()) - len(real_rows)))
     return Matching(real_rows, fake_rows, _told(losses), float(np.concatenate(distances).mean()))
@@ -145,6 +143,15 @@ def cells(manifest: Manifest, facts: Sequence[str], *, size_step: int = 64) -> I
 def is_fake(manifest: Manifest) -> Flags:
     """(N,) whether each row is generated or edited."""
     return np.asarray(pc.not_equal(manifest.column("label"), "real").to_numpy(), dtype=bool)
+
+
+def require_generators(manifest: Manifest, names: Sequence[str], wanted: str) -> None:
+    """Raise BadManifest when `names`, the generators of `manifest`, are none."""
+    if not names:
+        raise BadManifest(
+            "no picture in this manifest has a generator", where=manifest.name, wanted=wanted,
+            hint="scan with a layout or a table that names the generators, or choose no generator",
+        )  # fmt: skip
 
 
 def drawing_order(manifest: Manifest, salt: str) -> Floats:
