@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import toy
 from facts_drawn import drawn_columns, drawn_manifest
 from fauxlens.audit import matching
 from fauxlens.audit.align import CONSTRAINED, RAW, RECIPES, AlignPlan, align, align_recipe, constrain
@@ -21,6 +22,7 @@ from fauxlens.audit.recode import GRID, RecodePlan, recode
 from fauxlens.core.errors import BadManifest, BadSetting, UnknownName
 from fauxlens.images.facts import read_facts
 from fauxlens.images.picture import read_picture
+from fauxlens.manifest.layouts.unbiased_genimage import read_metadata_csv, write_metadata_csv
 from fauxlens.manifest.manifest import Manifest, read_manifest
 from fauxlens.manifest.scan import scan
 from toy import mask, picture
@@ -393,3 +395,148 @@ def test_the_wukong_recipe_takes_the_authors_rows():
     assert set(reals.values("jpeg_quality")) == {96}
     assert set(aligned.manifest.count("generator")) == {(None,), ("wukong",)}
     assert aligned.manifest.count("content", "label") == {("0", "generated"): 8, ("0", "real"): 8}
+
+
+# Splits, and the raw set's own source
+
+
+def uneven_splits(*, own: int = 12, source: str = "genimage/{}") -> Manifest:
+    """Two folders; wukong's fakes are 20 in train and 4 in val, its reals `own` in each; ADM has 40 reals in each."""
+    rows = []
+    for split, fakes in (("train", 20), ("val", 4)):
+        rows += [("real", None, "wukong", split)] * own + [("real", None, "ADM", split)] * 40
+        rows += [("generated", "wukong", "wukong", split)] * fakes + [("generated", "ADM", "ADM", split)] * 5
+    label, generator, folder, split = zip(*rows, strict=True)
+    columns = {
+        "id": [f"{k:03d}" for k in range(len(rows))], "path": [f"{k}.png" for k in range(len(rows))], "label": label,
+        "generator": generator, "source": [source.format(f) for f in folder], "split": split,
+        "content": [f"{k % 2}" for k in range(len(rows))], "width": [500] * len(rows), "height": [500] * len(rows),
+        "jpeg_quality": [96 if one == "real" else None for one in label],
+    }  # fmt: skip
+    return Manifest.from_columns(columns, Path())
+
+
+WUKONG = replace(align_recipe("wukong-450-550-96").plan, recode=None)
+
+
+def test_the_recipe_balances_within_each_split():
+    aligned = constrain(uneven_splits(), WUKONG)
+    for made in (aligned.manifest, aligned.raw):
+        assert made.count("split", "label") == {
+            ("train", "generated"): 20, ("train", "real"): 20, ("val", "generated"): 4, ("val", "real"): 4,
+        }  # fmt: skip
+    cells_of = aligned.manifest.count("content", "split", "label")
+    assert all(cells_of[(*key[:2], "real")] == count for key, count in cells_of.items())
+    assert set(aligned.manifest.count(PAIR, "split").values()) == {2}
+    assert "content, split" in aligned.manifest.history[-2]
+
+
+def test_the_raw_set_takes_the_reals_of_the_fakes_folder():
+    enough = constrain(uneven_splits(own=30), WUKONG)
+    assert set(enough.raw.count("source")) == {("genimage/wukong",)}
+    assert enough.remarks == ()
+    assert set(constrain(uneven_splits(own=30), replace(WUKONG, raw_from_source=False)).raw.count("source")) > {
+        ("genimage/wukong",)
+    }
+
+
+@pytest.mark.parametrize(
+    ("manifest", "said"),
+    [
+        (uneven_splits(own=12), "has too few reals, so 8 are drawn from the others"),
+        (uneven_splits(source="genimage"), "no real has a source that is the chosen fakes' own"),
+    ],
+)
+def test_a_raw_set_that_cannot_be_had_is_said(manifest, said):
+    aligned = constrain(manifest, WUKONG)
+    assert aligned.raw.count("label") == aligned.manifest.count("label")
+    assert said in aligned.table().note
+    assert said in aligned.raw.history[-1]
+
+
+def test_without_splits_the_recipe_balances_the_whole():
+    manifest = uneven_splits()
+    plain = manifest.with_columns("no splits", {"split": [None] * len(manifest)})
+    aligned = constrain(plain, WUKONG)
+    assert aligned.after == (24, 24)
+    assert len(aligned.raw) == 48
+    assert "split" not in aligned.manifest.history[-2]
+
+
+@pytest.mark.parametrize("method", ["exact", "pairs"])
+def test_split_can_be_matched(method):
+    aligned = constrain(uneven_splits(), AlignPlan(match=("size", "split"), method=method, generators=("wukong",)))
+    assert aligned.manifest.count("split", "label")["val", "real"] == 4
+    assert set(aligned.manifest.count(PAIR, "split").values()) == {2}
+    assert aligned.raw.count("split", "label") == aligned.manifest.count("split", "label")
+
+
+def test_a_scanned_genimage_tree_is_sent_to_the_table(tmp_path):
+    toy.genimage(tmp_path)
+    manifest = scan(tmp_path, layout="genimage")
+    for plan in (AlignPlan(balance_content=True), AlignPlan(balance_content=True, match=("size",), method="pairs")):
+        with pytest.raises(BadManifest, match="nothing is left after matching on content") as caught:
+            constrain(manifest, plan)
+        said = str(caught.value)
+        assert "put genimage_metadata.csv beside the tree and scan it with --layout unbiased-genimage" in said
+        assert "--no-balance-content" in said
+        assert "strict-96" not in said
+
+
+def test_a_list_without_files_is_told_from_a_set_of_one_class(tmp_path):
+    toy.unbiased_genimage_table(tmp_path)
+    manifest = scan(tmp_path)
+    with pytest.raises(BadManifest, match=r"24 rows of this manifest .* not on this disk") as caught:
+        align(manifest, AlignPlan(recode=RecodePlan()), tmp_path / "out", workers=0)
+    assert "--recode none" in str(caught.value)
+    aligned = align(manifest, AlignPlan(balance_content=True, within_splits=True), tmp_path / "out")
+    assert aligned.after == (4, 4)
+    reals = manifest.where("reals", ~is_fake(manifest))
+    with pytest.raises(BadManifest, match="there is no fake picture"):
+        constrain(reals, AlignPlan())
+
+
+# UnbiasedGenImage's table
+
+
+def test_a_fake_without_a_generator_has_no_place_in_the_table(tmp_path):
+    manifest = uneven_splits()
+    named = [value if k % 10 else None for k, value in enumerate(manifest.values("generator"))]
+    lacking = sum(sample.fake and named[k] is None for k, sample in enumerate(manifest))
+    with pytest.raises(BadManifest, match=f"{lacking} generated pictures without a generator.*names the generators"):
+        write_metadata_csv(manifest.with_columns("torn", {"generator": named}), tmp_path / "x.csv")
+    assert not (tmp_path / "x.csv").exists()
+
+
+def test_a_table_without_classes_is_written_with_a_warning(tmp_path, caplog):
+    manifest = uneven_splits()
+    write_metadata_csv(manifest, tmp_path / "a.csv")
+    assert not caplog.records
+    write_metadata_csv(manifest.with_columns("words", {"content": ["dog"] * len(manifest)}), tmp_path / "b.csv")
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("fauxlens.manifest", "WARNING")
+    assert "the column class of" in record.getMessage()
+    assert len(read_metadata_csv(tmp_path / "b.csv")) == len(read_metadata_csv(tmp_path / "a.csv"))
+
+
+# Words
+
+
+def test_losses_are_said_in_plain_words():
+    plain = constrain(uneven_splits(), AlignPlan(generators=("wukong",)))
+    assert plain.table().rows == (("fake", "not made by wukong", 10), ("real", "more reals than fakes", 80))
+    assert plain.manifest.history[-2].startswith("as many reals as fakes (exact, seed 42)")
+    told = constrain(uneven(), AlignPlan(match=("size", "quality")))
+    assert {"no fake of the same size, quality", "more reals than fakes of the same size, quality"} <= {
+        loss.reason for loss in told.losses
+    }
+
+
+def test_hints_name_what_can_be_typed():
+    with pytest.raises(BadSetting, match="add --match size"):
+        AlignPlan(method="pairs")
+    nameless = qualities([96], [96])
+    with pytest.raises(BadManifest, match=r"no picture in this manifest has a generator .*wanted wukong"):
+        constrain(nameless, AlignPlan(generators=("wukong",)))
+    with pytest.raises(BadManifest, match="no picture in this manifest has a generator"):
+        choose_by_mode(nameless, "classic", ModePlan(generator="wukong"))

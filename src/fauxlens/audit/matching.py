@@ -18,6 +18,7 @@ from fauxlens.audit.facts import coded
 from fauxlens.core.errors import BadManifest
 from fauxlens.core.names import unknown
 from fauxlens.core.seeds import share_of
+from fauxlens.manifest.layouts.genimage import METADATA_NAME
 from fauxlens.manifest.manifest import Manifest
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -31,6 +32,7 @@ MATCHABLE: dict[str, str] = {
     "quality": "the same JPEG quality (or none in both)",
     "subsampling": "the same chroma subsampling (or none in both)",
     "content": "the same content class",
+    "split": "the same split; a pair never crosses it",
 }
 """Facts to match on, and what equal means."""
 
@@ -73,38 +75,38 @@ def match_exact(manifest: Manifest, facts: Sequence[str], *, size_step: int = 64
     if not kept.sum():
         raise _nothing_left(manifest, facts, size_step)
     chance = drawing_order(manifest, f"match {seed}")
-    words = ", ".join(facts) or "anything"
+    words = f" of the same {', '.join(facts)}" if facts else ""
     for label, mine, others in (("real", reals, fakes), ("fake", fakes, reals)):
         other = "fake" if label == "real" else "real"
-        losses.append(Loss(label, f"no {other} has the same {words}", int(mine[others == 0].sum())))
-        losses.append(
-            Loss(label, f"more {label}s than {other}s of the same {words}", int((mine - kept)[kept > 0].sum()))
-        )
+        losses.append(Loss(label, f"no {other}{words}", int(mine[others == 0].sum())))
+        losses.append(Loss(label, f"more {label}s than {other}s{words}", int((mine - kept)[kept > 0].sum())))
     return Matching(
         _first_of_each(real_rows, cell, kept, chance), _first_of_each(fake_rows, cell, kept, chance), _told(losses)
     )
 
 
 def match_pairs(
-    manifest: Manifest, facts: Sequence[str], *, caliper: float = 1.0, within_content: bool = False
+    manifest: Manifest, facts: Sequence[str], *, caliper: float = 1.0, within: Sequence[str] = ()
 ) -> Matching:
     """As many one-to-one pairs as lie within `caliper` of each other, and among those the nearest in sum.
 
     The distance is Euclidean over the facts, scaled as SIDE_OCTAVES and QUALITY_STEPS say; a category that differs, or
-    is known of one only, counts 1. Optimal (scipy's linear_sum_assignment) up to two thousand rows a class; beyond
-    that, in blocks of like size and quality, each of them optimal, and pairs across the edges of blocks are not tried.
+    is known of one only, counts 1; the facts in `within` must be equal, and so must a split that is matched. Optimal
+    (scipy's linear_sum_assignment) up to two thousand rows a class; beyond that, in blocks of like size and quality,
+    each of them optimal, and pairs across the edges of blocks are not tried.
     """
     if not facts:
         raise BadManifest("pairs need a fact to be near in", hint=f"choose some of {', '.join(MATCHABLE)}")
-    known, losses = _with_content(manifest, ["content"] if within_content else [])
+    within = [*within, *(("split",) if "split" in facts and "split" not in within else ())]
+    known, losses = _with_content(manifest, within)
     fake = is_fake(manifest)
     space = _Space(manifest, facts)
-    content = cells(manifest, ["content"]) if within_content else np.zeros(len(manifest), dtype=np.int64)
+    cell = cells(manifest, within)
     order = np.argsort(manifest.values("id").astype(str), kind="stable")
     order = order[known[order]]
     real_parts, fake_parts, distances = [], [], []
-    for value in np.unique(content[order]):
-        here = order[content[order] == value]
+    for value in np.unique(cell[order]):
+        here = order[cell[order] == value]
         for block in space.blocks(here, fake):
             real, made, apart = _assigned(space, block[~fake[block]], block[fake[block]], caliper)
             real_parts.append(real)
@@ -113,13 +115,15 @@ def match_pairs(
     real_rows = np.concatenate([np.empty(0, dtype=np.int64), *real_parts])
     fake_rows = np.concatenate([np.empty(0, dtype=np.int64), *fake_parts])
     if not len(real_rows):
+        if "content" in within and not all((known & mask).any() for mask in (fake, ~fake)):
+            raise _nothing_left(manifest, ["content"], 0)
         raise BadManifest(
             "nothing is left after matching: no real and fake lie near enough",
             wanted=f"a distance of at most {caliper:g} in {', '.join(facts)}",
             got=_class_values(manifest, facts[0]),
-            hint="widen the caliper, match on fewer facts, or re-encode instead of matching format and quality",
+            hint="allow a wider caliper, match on fewer facts, or re-encode instead of matching format and quality",
         )
-    reason = f"no partner within {caliper:g} in {', '.join(facts)}, or all such taken"
+    reason = f"no partner within a distance of {caliper:g} in {', '.join(facts)}, or each such partner is taken"
     for label, rows in (("real", known & ~fake), ("fake", known & fake)):
         losses.append(Loss(label, reason, int(rows.sum()) - len(real_rows)))
     return Matching(real_rows, fake_rows, _told(losses), float(np.concatenate(distances).mean()))
@@ -139,6 +143,15 @@ def cells(manifest: Manifest, facts: Sequence[str], *, size_step: int = 64) -> I
 def is_fake(manifest: Manifest) -> Flags:
     """(N,) whether each row is generated or edited."""
     return np.asarray(pc.not_equal(manifest.column("label"), "real").to_numpy(), dtype=bool)
+
+
+def require_generators(manifest: Manifest, names: Sequence[str], wanted: str) -> None:
+    """Raise BadManifest when `names`, the generators of `manifest`, are none."""
+    if not names:
+        raise BadManifest(
+            "no picture in this manifest has a generator", where=manifest.name, wanted=wanted,
+            hint="scan with a layout or a table that names the generators, or choose no generator",
+        )  # fmt: skip
 
 
 def drawing_order(manifest: Manifest, salt: str) -> Floats:
@@ -254,9 +267,25 @@ def _nothing_left(manifest: Manifest, facts: Sequence[str], size_step: int) -> B
             return BadManifest(
                 f"nothing is left after matching on {name}{before}: no real and fake are equal in it",
                 got=_class_values(manifest, name),
-                hint="leave it out, choose pairs with a caliper, or re-encode (a recipe such as strict-96)",
+                hint=_way_out(manifest, name),
             )
     return BadManifest("nothing is left after matching", hint="match on fewer facts")
+
+
+def _way_out(manifest: Manifest, name: str) -> str:
+    if name == "content":
+        leave = "leave content out of the matching (fauxlens align --no-balance-content)"
+        sources = (str(source) for (source,) in manifest.count("source"))
+        if any(source.startswith("genimage") for source in sources):
+            # The tree alone has WordNet ids for some reals and nothing for fakes; the table has one number for both.
+            return (
+                f"the content classes of GenImage are in UnbiasedGenImage's table: put {METADATA_NAME} beside the tree "
+                f"and scan it with --layout unbiased-genimage; or {leave}"
+            )
+        return f"give both classes the same names of content, or {leave}"
+    if name == "split":
+        return "leave split out of the matching, or give each split pictures of both classes"
+    return "leave it out, choose pairs with a caliper, or re-encode (a recipe such as strict-96)"
 
 
 def _class_values(manifest: Manifest, name: str) -> str:

@@ -12,7 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from fauxlens.audit.facts import coded
-from fauxlens.audit.matching import Flags, Integers, drawing_order, is_fake, match_exact, whole_numbers
+from fauxlens.audit.matching import (
+    Flags,
+    Integers,
+    drawing_order,
+    is_fake,
+    match_exact,
+    require_generators,
+    whole_numbers,
+)
 from fauxlens.core.errors import BadManifest, BadSetting
 from fauxlens.core.names import unknown
 from fauxlens.core.report import Column, Table
@@ -45,6 +53,7 @@ def choose_by_mode(manifest: Manifest, mode: str, plan: ModePlan) -> Manifest:
     if mode not in MODES:
         raise unknown(mode, MODES, "selection mode")
     there_are = sorted(str(name) for (name,) in manifest.count("generator") if name is not None)
+    require_generators(manifest, there_are, plan.generator)
     if plan.generator not in there_are:
         raise unknown(plan.generator, there_are, "generator in this manifest")
     return MODES[mode](manifest, plan)

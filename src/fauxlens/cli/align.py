@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fauxlens.cli import console
 from fauxlens.cli.options import AsJson, Quiet, RootOption, Workers
+
+if TYPE_CHECKING:
+    from fauxlens.audit.recode import RecodePlan
 
 
 class Method(StrEnum):
@@ -44,12 +47,21 @@ def command(
         str | None, typer.Option(help="Both sides of reals within this range.", metavar="LOW-HIGH")
     ] = None,
     real_quality: Annotated[int | None, typer.Option(help="Only reals of this JPEG quality.", min=1, max=100)] = None,
-    balance_content: Annotated[bool, typer.Option("--balance-content", help="As many of each content class.")] = False,
+    balance_content: Annotated[
+        bool | None,
+        typer.Option(
+            "--balance-content/--no-balance-content", help="As many of each content class.", show_default=False
+        ),
+    ] = None,
     recode: Annotated[
         Recode | None, typer.Option(help="Write files anew: strict, faithful (the paper's way) or none.")
     ] = None,
-    quality: Annotated[int, typer.Option(help="JPEG quality of the new files.", min=1, max=100)] = 96,
-    subsampling: Annotated[str | None, typer.Option(help="Chroma of the new files.")] = None,
+    quality: Annotated[
+        int | None, typer.Option(help="JPEG quality of the new files (96).", min=1, max=100, show_default=False)
+    ] = None,
+    subsampling: Annotated[
+        str | None, typer.Option(help="Chroma of the new files (strict: 4:4:4, faithful: 4:2:0).", show_default=False)
+    ] = None,
     crop: Annotated[
         int | None, typer.Option(help="Cut a square of this side out of every picture (strict).", min=8)
     ] = None,
@@ -68,9 +80,11 @@ def command(
     json: AsJson = False,
     quiet: Quiet = False,
 ) -> int:
-    """A training set whose files do not give the label away, and the unaligned one of the same numbers beside it."""
+    """A training set whose files do not give the label away, and the unaligned one of the same numbers beside it.
+
+    Options beside --recipe change that recipe where they are given, and nothing else of it.
+    """
     from fauxlens.audit.align import RECIPES, AlignPlan, align, align_recipe
-    from fauxlens.audit.recode import RecodePlan
     from fauxlens.core.errors import BadSetting
 
     if list_recipes:
@@ -98,20 +112,9 @@ def command(
         plan = replace(plan, match=tuple(name.strip() for name in match.split(",") if name.strip()))
     if method is not None:
         plan = replace(plan, method=method.value)
-    if balance_content:
-        plan = replace(plan, balance_content=True)
-    if recode is Recode.none:
-        plan = replace(plan, recode=None)
-    elif recode is not None:
-        chroma = subsampling or ("4:2:0" if recode is Recode.faithful else "4:4:4")
-        plan = replace(
-            plan, recode=RecodePlan(mode=recode.value, quality=quality, subsampling=chroma, crop=crop, history=history)
-        )
-    elif crop is not None or history or subsampling is not None:
-        raise BadSetting(
-            "--crop, --history and --subsampling are for files that are written anew", hint="add --recode strict"
-        )
-    plan = replace(plan, seed=seed)
+    if balance_content is not None:
+        plan = replace(plan, balance_content=balance_content)
+    plan = replace(plan, recode=_recode_plan(plan.recode, recode, quality, subsampling, crop, history), seed=seed)
 
     from fauxlens.audit.audit import AuditPlan, audit
     from fauxlens.audit.page import facts_of, report_of
@@ -154,3 +157,30 @@ def command(
         console.say(f"wrote {page}")
     console.say(f"wrote {output / 'constrained.parquet'} and {output / 'raw.parquet'}")
     return 0
+
+
+def _recode_plan(
+    base: RecodePlan | None,
+    mode: Recode | None,
+    quality: int | None,
+    subsampling: str | None,
+    crop: int | None,
+    history: bool,
+) -> RecodePlan | None:
+    """The recipe's way of writing (`base`) with what was given in place of its own; None: no file is written anew."""
+    from fauxlens.audit.recode import RecodePlan
+    from fauxlens.core.errors import BadSetting
+
+    options = {"quality": quality, "subsampling": subsampling, "crop": crop, "history": history or None}
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    if mode is Recode.none or (mode is None and base is None):
+        if given:
+            raise BadSetting(
+                "no file is written anew, so there is nothing to set", got=", ".join(f"--{name}" for name in given),
+                hint="add --recode strict, or leave these out",
+            )  # fmt: skip
+        return None
+    if mode is not None and (base is None or base.mode != mode.value):
+        # Each mode has a chroma of its own: a recipe's is not carried from one into the other.
+        given = {"subsampling": "4:2:0" if mode is Recode.faithful else "4:4:4", **given, "mode": mode.value}
+    return replace(base or RecodePlan(), **given)

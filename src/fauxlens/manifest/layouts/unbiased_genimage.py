@@ -7,6 +7,7 @@ is on disk, the manifest is made from it alone.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -46,6 +47,8 @@ from fauxlens.manifest.layouts.layout import (
 from fauxlens.manifest.layouts.named_paths import NOT_ON_DISK, folder_of
 from fauxlens.manifest.manifest import Manifest
 from fauxlens.manifest.sample import sample_id
+
+log = logging.getLogger("fauxlens.manifest")
 
 COLUMNS = ("path", "generator", "mode", "class", "width", "height", "compression_rate")
 NATURE = "nature"
@@ -177,7 +180,9 @@ def write_metadata_csv(manifest: Manifest, path: Path) -> Path:
     """Write a manifest as UnbiasedGenImage's table, so that their code reads it.
 
     Reals get the generator `nature`; class is written when the content is a number, else empty; compression_rate is the
-    JPEG quality, empty where there is none. Rows labelled edited have no place in that table and are refused.
+    JPEG quality, empty where there is none. Rows labelled edited have no place in that table and are refused, and so
+    are fakes without a generator, which its readers would drop. A table in which no row has a class is written, with a
+    warning to the logger `fauxlens.manifest`: their balancing of classes would leave nothing of it.
     """
     label = manifest.column("label")
     edited = pc.sum(pc.equal(label, "edited")).as_py() or 0
@@ -186,8 +191,22 @@ def write_metadata_csv(manifest: Manifest, path: Path) -> Path:
             f"{counted(edited, 'edited picture')} in a table of real and generated ones", where=manifest.name,
             wanted="labels real and generated", hint="select them away first",
         )  # fmt: skip
+    nameless = pc.sum(pc.and_(pc.not_equal(label, "real"), pc.is_null(manifest.column("generator")))).as_py() or 0
+    if nameless:
+        raise BadManifest(
+            f"{counted(nameless, 'generated picture')} without a generator, and readers of that table drop such rows",
+            where=manifest.name, wanted="a generator for each",
+            hint="scan with a layout or a table that names the generators, or select these rows away first",
+        )  # fmt: skip
     content = manifest.column("content")
     number = pc.if_else(pc.fill_null(pc.match_substring_regex(content, "^[0-9]{1,9}$"), False), content, None)
+    if len(manifest) and number.null_count == len(manifest):
+        log.warning(
+            "%s: no row has a content class that is a number, so the column class of %s is empty and "
+            "UnbiasedGenImage's balancing of classes would leave nothing",
+            manifest.name,
+            path,
+        )
     table = pa.table(
         {
             "path": manifest.column("path"),
