@@ -80,6 +80,7 @@ def _plain(one: Shortcut) -> dict[str, Any]:
         "p_value": one.p_value,
         "count": one.count,
         "alarm": one.alarm,
+        "certain": one.certain,
         "effect": one.effect,
         "meaning": one.meaning,
         "examples": list(one.examples),
@@ -291,7 +292,7 @@ def _in_the_pictures(audit: Audit, prefix: str, slug: str) -> Section:
         )
         for one in found
     )
-    note = "A row without p was found by looking (yes), or is context and never an alarm (–). Intervals are 95 %, over origins."
+    note = "Without p: found by looking (yes), or context and never an alarm (–). Intervals are 95 %, over origins."
     words = tuple((one.title, one.generator, one.skipped or one.effect) for one in found)
     told = (Column("what"), Column("generator"), Column("in words"))
     tables = [

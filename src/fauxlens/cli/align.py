@@ -137,6 +137,7 @@ def command(
             {
                 "constrained": str(output / "constrained.parquet"),
                 "raw": str(output / "raw.parquet"),
+                "remarks": list(made.remarks),
                 "before": list(made.before),
                 "after": list(made.after),
                 "losses": [{"label": loss.label, "reason": loss.reason, "count": loss.count} for loss in made.losses],
