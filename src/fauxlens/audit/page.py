@@ -114,12 +114,14 @@ def _in_short(audit: Audit, prefix: str) -> Section:
     for one in audit.alarms:
         if one.name.startswith("fact-"):
             text.append(_sentence(f"{one.title} (AUC {one.statistic:.3f}): {one.effect}"))
-    for title, generators in audit.found_in_pictures.items():
-        mine = [one for one in audit.alarms if one.title == title]
-        of = f" Found for {', '.join(generators)}." if generators else ""
-        examples = list(dict.fromkeys(path for one in mine for path in one.examples))[:3]
-        look = f" Look at: {', '.join(examples)}." if examples else ""
-        text.append(f"{title}.{of} {mine[0].meaning}{look}")
+    for title in audit.found_in_pictures:
+        # The strongest first: its meaning and its examples stand for all, and each generator has its own number.
+        mine = sorted((one for one in audit.alarms if one.title == title), key=lambda one: -(one.statistic or 0))
+        named = [f"{one.generator} {one.statistic:.2f}" for one in mine if one.generator and one.statistic is not None]
+        of = f" Found for {', '.join(named)} ({mine[0].statistic_name})." if named else ""
+        look = f" Look at: {', '.join(mine[0].examples[:3])}." if mine[0].examples else ""
+        strongest = next((one for one in mine if one.generator), mine[0])
+        text.append(f"{title}.{of} {strongest.meaning}{look}")
     return Section(f"{prefix}In short", tuple(text) or ("Nothing was found.",))
 
 

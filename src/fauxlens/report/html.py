@@ -20,14 +20,14 @@ body { margin: 0 auto; padding: 2rem 1.25rem 4rem; max-width: 68rem; background:
 h1 { font-size: 1.25rem; font-weight: 600; margin: 0 0 .25rem; color: var(--soft); }
 h2 { font-size: 1.2rem; margin: 2.5rem 0 .5rem; padding-top: .75rem; border-top: 1px solid var(--line); }
 h3 { font-size: 1rem; margin: 1.5rem 0 .4rem; }
-p { max-width: 44rem; margin: .5rem 0; }
+p { max-width: 44rem; margin: .5rem 0; overflow-wrap: anywhere; }
 .verdict { font-size: 1.5rem; line-height: 1.35; font-weight: 600; max-width: 44rem; margin: .25rem 0 1rem; }
 .note, figcaption { color: var(--soft); font-size: .875rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .9rem; min-width: 20rem; }
 th { text-align: left; font-weight: 600; border-bottom: 2px solid var(--line); }
 th, td { padding: .35rem .9rem .35rem 0; vertical-align: top; }
-td { border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
+td { border-bottom: 1px solid var(--line); overflow-wrap: break-word; }
 th.number, td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 figure { margin: 1rem 0; }
 figure img { max-width: 100%; height: auto; background: #ffffff; border: 1px solid var(--line); }
