@@ -21,6 +21,7 @@ import toy
 from fauxlens.core.errors import BadManifest, BadSetting, WorkError
 from fauxlens.manifest.manifest import Manifest, read_manifest
 from fauxlens.manifest.scan import scan, survey
+from fauxlens.manifest.schema import LISTED
 from fauxlens.manifest.verify import REASONS, report_of, verify
 from fauxlens.work import status
 
@@ -195,6 +196,20 @@ def test_a_dataset_that_was_moved_is_said_to_be(tmp_path):
     root.mkdir()
     with pytest.raises(BadManifest, match="holds none of the 12 files"):
         verify(manifest, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", sorted(toy.TREES))
+def test_every_layout_verifies(tmp_path, name):
+    root = tmp_path / name
+    root.mkdir()
+    toy.TREES[name].draw(root)
+    found = verify(scan(root), tmp_path / "out")
+    assert found.quarantined == 0, found.reasons
+    assert {s.status for s in found.manifest} <= {"ok", LISTED}
+    verdict = report_of(found).verdict
+    listed = sum(s.status == LISTED for s in found.manifest)
+    assert ("known from a published list alone" in verdict) == bool(listed)
+    assert ("None of the files is here" in verdict) == (listed == len(found.manifest))
 
 
 def test_an_empty_manifest(tmp_path):

@@ -32,7 +32,7 @@ from fauxlens.images.picture import decode, read_file
 from fauxlens.manifest.duplicates import NEAR_BITS, Leak, Pair, exact_duplicates, leaks, near_duplicates
 from fauxlens.manifest.manifest import Manifest
 from fauxlens.manifest.scan import ACCEPTABLE
-from fauxlens.manifest.schema import OK
+from fauxlens.manifest.schema import LISTED, OK
 from fauxlens.work import Item, Outcome, reopen, results, run, write_plan
 
 TASK = "fauxlens.manifest.verify:build_check"
@@ -60,7 +60,8 @@ REASONS: dict[str, str] = {
     "killed-worker": "reading it killed the process, twice",
     "check-failed": "the check itself failed",
 }
-_LISTED = 200
+_SHOWN = 200
+_GOOD = (OK, LISTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,9 @@ def verify(
     near = near_duplicates(checked, near_bits)
     verified = Verified(
         manifest=checked,
-        reasons=dict(Counter(_reason(status) for status in checked.column("status").to_pylist() if status != OK)),
+        reasons=dict(
+            Counter(_reason(status) for status in checked.column("status").to_pylist() if status not in _GOOD)
+        ),
         counts=tuple(_compare(checked)),
         exact=tuple(exact),
         near=tuple(near),
@@ -193,11 +196,16 @@ def report_of(verified: Verified) -> Report:
     """What `verify` found, for a page."""
     manifest = verified.manifest
     total, bad = len(manifest), verified.quarantined
-    verdict = (
-        f"{total - bad:,} of {total:,} files are usable; {bad:,} {'is' if bad == 1 else 'are'} quarantined."
-        if bad
-        else f"All {total:,} files decode and agree with the manifest."
-    )
+    listed = manifest.column("status").to_pylist().count(LISTED)
+    here = total - listed
+    if bad:
+        verdict = f"{here - bad:,} of {here:,} files are usable; {bad:,} {'is' if bad == 1 else 'are'} quarantined."
+    elif here or not listed:
+        verdict = f"All {here:,} files decode and agree with the manifest."
+    else:
+        verdict = "None of the files is here, so none was checked."
+    if listed:
+        verdict += f" {listed:,} rows are known from a published list alone."
     if verified.leaks:
         one = len(verified.leaks) == 1
         verdict += " 1 group of pictures lies" if one else f" {len(verified.leaks):,} groups of pictures lie"
@@ -234,7 +242,7 @@ def report_of(verified: Verified) -> Report:
         },
         facts={
             "total": total,
-            "usable": total - bad,
+            "usable": here - bad,
             "quarantined": dict(sorted(verified.reasons.items())),
             "exact_duplicate_groups": len(verified.exact),
             "near_duplicate_pairs": len(verified.near),
@@ -312,6 +320,9 @@ def _with_results(manifest: Manifest, outcomes: Iterator[Outcome]) -> Manifest:
             kind = "killed-worker" if outcome.status == "quarantined" else "check-failed"
             found["status"] = f"{kind}: {outcome.error.message}"
         old = before[row]
+        # A row of a published list promises no file here, so one that is not here is as it should be.
+        if old == LISTED and _reason(found["status"]) == "missing":
+            found["status"] = LISTED
         # A reason that none of our checks gives came from somebody who knows more; decoding does not refute it.
         if found["status"] == OK and old is not None and old != OK and _reason(old) not in REASONS:
             found["status"] = old
@@ -351,7 +362,7 @@ def _write(verified: Verified) -> None:
     _write_csv(
         folder / "quarantine.csv",
         ("path", "reason", "label", "split"),
-        [(paths[row], status, labels[row], splits[row]) for row, status in enumerate(statuses) if status != OK],
+        [(paths[row], status, labels[row], splits[row]) for row, status in enumerate(statuses) if status not in _GOOD],
     )
     exact = [("same bytes", 0, paths[group[0]], paths[other]) for group in verified.exact for other in group[1:]]
     near = [("near", pair.bits, paths[pair.first], paths[pair.second]) for pair in verified.near]
@@ -401,7 +412,7 @@ def _quarantine_section(verified: Verified) -> Section:
     reasons = sorted(verified.reasons.items(), key=lambda item: (-item[1], item[0]))
     manifest = verified.manifest
     statuses = manifest.column("status").to_pylist()
-    bad = [row for row, status in enumerate(statuses) if status != OK]
+    bad = [row for row, status in enumerate(statuses) if status not in _GOOD]
     paths = manifest.column("path")
     return Section(
         "Quarantine",
@@ -415,11 +426,9 @@ def _quarantine_section(verified: Verified) -> Section:
             ),
             Table(
                 "quarantined",
-                "Which"
-                if len(bad) <= _LISTED
-                else f"Which (the first {_LISTED} of {len(bad):,}; all in quarantine.csv)",
+                "Which" if len(bad) <= _SHOWN else f"Which (the first {_SHOWN} of {len(bad):,}; all in quarantine.csv)",
                 (Column("path"), Column("reason")),
-                tuple((paths[row].as_py(), statuses[row]) for row in bad[:_LISTED]),
+                tuple((paths[row].as_py(), statuses[row]) for row in bad[:_SHOWN]),
             ),
         ),
     )
@@ -440,13 +449,13 @@ def _duplicates_section(verified: Verified) -> Section:
     rows += [("near", paths[p.first].as_py(), paths[p.second].as_py(), p.bits or 0) for p in verified.near]
     tables = []
     if rows:
-        more = "" if len(rows) <= _LISTED else f" (the first {_LISTED} of {len(rows):,}; all in duplicates.csv)"
+        more = "" if len(rows) <= _SHOWN else f" (the first {_SHOWN} of {len(rows):,}; all in duplicates.csv)"
         columns = (Column("kind"), Column("first"), Column("second"), Column("differing bits"))
-        tables.append(Table("duplicates", "Duplicates" + more, columns, tuple(rows[:_LISTED])))
+        tables.append(Table("duplicates", "Duplicates" + more, columns, tuple(rows[:_SHOWN])))
     if verified.leaks:
-        more = "" if len(verified.leaks) <= _LISTED else f" (the first {_LISTED}; all in leaks.csv)"
+        more = "" if len(verified.leaks) <= _SHOWN else f" (the first {_SHOWN}; all in leaks.csv)"
         columns = (Column("what they share"), Column("which"), Column("pictures"), Column("splits"))
-        found = tuple((k.kind, k.key, len(k.rows), " + ".join(k.splits)) for k in verified.leaks[:_LISTED])
+        found = tuple((k.kind, k.key, len(k.rows), " + ".join(k.splits)) for k in verified.leaks[:_SHOWN])
         note = "A detector that is trained on one of them and tested on another has seen the answer."
         tables.append(Table("leaks", "In more than one split" + more, columns, found, note))
     return Section("Duplicates and leaks", tuple(text), tuple(tables))
