@@ -136,6 +136,19 @@ def test_unreadable_files_and_quarantined_rows_are_counted_and_the_rest_goes_on(
     assert len(found.features) == 57
 
 
+def test_joined_layouts_and_sources_that_never_meet_are_said(leaking):
+    history = (
+        "a: scanned 30 files as layout 'folder' with fauxlens 0",
+        "b: scanned 30 files as layout 'genimage' with x",
+    )
+    rows = [replace(s, source="camera" if s.label == "real" else "web") for s in leaking]
+    joined = Manifest.from_samples(rows, leaking.root, history=history)
+    told = " ".join(audit(joined, FACTS_ONLY).remarks)
+    assert "joins several layouts (folder, genimage)" in told
+    assert "come from different sources throughout" in told
+    assert "several layouts" not in " ".join(audit(leaking, FACTS_ONLY).remarks)
+
+
 def test_nothing_tested_is_no_all_clear(tmp_path):
     manifest = write(tmp_path / "set")
     for sample in manifest:

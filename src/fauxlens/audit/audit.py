@@ -5,6 +5,7 @@ Nothing here stops the rest: a baseline or a probe that cannot run says why in a
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from fauxlens.core.errors import BadSetting
 from fauxlens.core.names import unknown
 from fauxlens.core.progress import Progress, silent
 from fauxlens.manifest.manifest import Manifest
+
+_LAYOUT = re.compile(r"as layout '([\w-]+)'")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,6 +178,18 @@ def _remarks(manifest: Manifest, usable: Manifest) -> Sequence[str]:
         count = labels.get("real", 0) if name == "real" else sum(n for label, n in labels.items() if label != "real")
         if not count:
             remarks.append(f"there are no {meaning}: nothing can be compared between the classes")
+    layouts = sorted({name for line in manifest.history for name in _LAYOUT.findall(line)})
+    if len(layouts) > 1:
+        joined = ", ".join(layouts)
+        remarks.append(f"the manifest joins several layouts ({joined}): classes may differ by where they come from")
+    sources: dict[bool, set[str]] = {True: set(), False: set()}
+    for label, source in usable.count("label", "source"):
+        if source is not None:
+            sources[label == "real"].add(source)
+    if all(sources.values()) and not sources[True] & sources[False]:
+        remarks.append(
+            "real and fake pictures come from different sources throughout: what differs may be the source, not the class"
+        )
     return remarks
 
 
