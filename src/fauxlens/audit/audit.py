@@ -187,9 +187,7 @@ def _remarks(manifest: Manifest, usable: Manifest) -> Sequence[str]:
         if source is not None:
             sources[label == "real"].add(source)
     if all(sources.values()) and not sources[True] & sources[False]:
-        remarks.append(
-            "real and fake pictures come from different sources throughout: what differs may be the source, not the class"
-        )
+        remarks.append("real and fake pictures come from different sources throughout: what differs may be the source")
     return remarks
 
 
