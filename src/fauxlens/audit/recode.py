@@ -32,7 +32,7 @@ from fauxlens.images.picture import decode, read_file
 from fauxlens.images.shapes import Pixels
 from fauxlens.manifest.manifest import Manifest
 from fauxlens.manifest.sample import Sample
-from fauxlens.manifest.scan import file_facts
+from fauxlens.manifest.scan import MEASURED, file_facts
 from fauxlens.manifest.schema import NAMES, OK
 from fauxlens.work import Item, results, run, write_plan
 
@@ -42,11 +42,6 @@ TASK_VERSION = "1"
 # Crops start at a multiple of this, so that the blocks of an earlier JPEG fall onto those of the new one in both luma
 # (8) and subsampled chroma (16): an offset grid would be one more thing that tells who had an earlier JPEG.
 GRID = 16
-
-_MEASURED = (
-    "width", "height", "format", "jpeg_quality", "jpeg_quality_exact", "subsampling", "bytes", "jpeg_quality_distance",
-    "progressive", "bit_depth", "colour", "metadata",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,7 +232,7 @@ def _renamed(path: str, suffix: str) -> str:
 
 
 def _row(sample: Sample, found: Mapping[str, Any], folder: Path) -> Sample:
-    facts = dict(zip((*_MEASURED, "sha256", "status"), file_facts(str(folder), found["path"]), strict=True))
+    facts = dict(zip(MEASURED, file_facts(str(folder), found["path"]), strict=True))
     # A kept file may have a fault that its manifest accepted; what was usable stays usable.
     facts.update(sha256=found["sha256"], phash=None, status=OK)
     return replace(sample, path=found["path"], mask_path=found.get("mask_path"), **facts)

@@ -24,7 +24,7 @@ from fauxlens.images.limits import DEFAULT_LIMITS, Limits
 from fauxlens.images.picture import decode, read_file
 from fauxlens.manifest.manifest import Manifest
 from fauxlens.manifest.sample import Sample
-from fauxlens.manifest.scan import file_facts
+from fauxlens.manifest.scan import MEASURED, file_facts
 from fauxlens.work import Item, results, run, write_plan
 
 TASK = "fauxlens.manifest.degrade:build_degrade"
@@ -124,11 +124,6 @@ def _renamed(path: str, suffix: str) -> str:
 
 
 def _row(sample: Sample, found: Mapping[str, Any], folder: Path) -> Sample:
-    facts = file_facts(str(folder), found["path"])
-    names = (
-        "width", "height", "format", "jpeg_quality", "jpeg_quality_exact", "subsampling", "bytes",
-        "jpeg_quality_distance", "progressive", "bit_depth", "colour", "metadata",
-    )  # fmt: skip
-    measured = dict(zip((*names, "sha256", "status"), facts, strict=True))
+    measured = dict(zip(MEASURED, file_facts(str(folder), found["path"]), strict=True))
     measured.update(sha256=found["sha256"], phash=None)
     return replace(sample, path=found["path"], mask_path=found.get("mask_path"), **measured)

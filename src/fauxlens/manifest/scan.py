@@ -36,7 +36,7 @@ QUARANTINE_FILE = "fauxlens-quarantine.csv"
 ACCEPTABLE = ("wrong-suffix", "corrupt-exif")
 
 _CHUNK = 2048
-_FACTS = (
+MEASURED = (
     "width",
     "height",
     "format",
@@ -159,7 +159,7 @@ def read_quarantine(path: Path) -> dict[str, str]:
 def file_facts(
     root: str, path: str, *, hash_file: bool = False, accept: Collection[str] = (), limits: Limits = DEFAULT_LIMITS
 ) -> tuple[Any, ...]:
-    """The values of the columns _FACTS for one file, from its header; never raises for a bad file."""
+    """The values of the columns MEASURED for one file, from its header; never raises for a bad file."""
     full = f"{root}/{path}"
     try:
         facts = read_facts(full)
@@ -198,7 +198,7 @@ def _unreadable(full: str, bad: UnreadableImage) -> tuple[Any, ...]:
         size: int | None = os.stat(full).st_size  # noqa: PTH116 - a plain string, once a bad file
     except OSError:
         size = None
-    values = dict.fromkeys(_FACTS)
+    values = dict.fromkeys(MEASURED)
     return tuple({**values, "bytes": size, "status": f"{bad.reason}: {bad.what}"}.values())
 
 
@@ -258,8 +258,8 @@ def _facts_of_all(
             rows.extend(read(chunk))
             progress(len(rows), len(paths), "reading headers")
     if not rows:
-        return {name: [] for name in _FACTS}
-    return {name: list(values) for name, values in zip(_FACTS, zip(*rows, strict=True), strict=True)}
+        return {name: [] for name in MEASURED}
+    return {name: list(values) for name, values in zip(MEASURED, zip(*rows, strict=True), strict=True)}
 
 
 def _facts_of_chunk(
