@@ -131,7 +131,7 @@ def test_unreadable_files_and_quarantined_rows_are_counted_and_the_rest_goes_on(
     rows = [replace(s, status="empty: zero bytes") if s.path == "real/2.jpg" else s for s in manifest]
     found = audit(Manifest.from_samples(rows, manifest.root), QUICK)
     told = " ".join(found.remarks)
-    assert "1 of 60 files are quarantined" in told or "1 of 60 files is quarantined" in told
+    assert "1 of 60 files is quarantined and was left out (empty: 1)" in told
     assert "2 of the sampled pictures could not be read" in told
     assert len(found.features) == 57
 
@@ -147,6 +147,14 @@ def test_joined_layouts_and_sources_that_never_meet_are_said(leaking):
     assert "joins several layouts (folder, genimage)" in told
     assert "come from different sources throughout" in told
     assert "several layouts" not in " ".join(audit(leaking, FACTS_ONLY).remarks)
+
+
+def test_facts_that_are_the_same_everywhere_claim_nothing(clean):
+    same = {name: [clean.column(name).to_pylist()[0]] * len(clean) for name in ("bytes", "jpeg_quality", "metadata")}
+    found = audit(clean.with_columns("the same", same), FACTS_ONLY)
+    assert found.baseline.single == ()
+    assert found.sentence == "The files' facts were not shown to give the labels away. No picture was looked at."
+    assert "by construction" in to_html(report_of(found))
 
 
 def test_nothing_tested_is_no_all_clear(tmp_path):

@@ -357,12 +357,14 @@ def test_audit_and_align(toys: Path, run: Run, tmp_path: Path) -> None:
     found = parsed(said.out, "audit")
     assert found["rows"] == found["reals"] + found["fakes"]
     assert Path(found["page"]).exists()
-    given = ("align", toys / "m.parquet", "-o", tmp_path / "al", "--match", "format", "--audit-pictures", 0, "--json")
-    said = run(*given)
-    if said.code == 0:
-        parsed(said.out, "align")
-    else:  # the toy set may share no format between the classes, and says so
-        assert "error:" in said.err
+    given = ("align", toys / "m.parquet", "-o", tmp_path / "al", "--recode", "strict", "--crop", 16)
+    said = run(*given, "--audit-pictures", 0, "--json")
+    assert said.code == 0, said.err
+    found = parsed(said.out, "align")
+    assert found["after"][0] == found["after"][1] > 0
+    for label, before, after in zip(("real", "fake"), found["before"], found["after"], strict=True):
+        assert before - after == sum(loss["count"] for loss in found["losses"] if loss["label"] == label)
+    assert Path(found["audit"]["page"]).exists()
     listed = parsed(run("align", "--list", "--json").out, "align --list")
     assert "strict-96" in {row["name"] for row in listed}
     assert len(run("align", "--list").out.splitlines()) == len(listed) + 1

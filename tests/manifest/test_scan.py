@@ -15,7 +15,6 @@ from fauxlens.core.errors import BadManifest, UnknownLayout, UnreadableImage
 from fauxlens.images.degrade import read_chain
 from fauxlens.images.limits import Limits
 from fauxlens.manifest.degrade import degrade
-from fauxlens.manifest.layouts.layout import is_picture
 from fauxlens.manifest.layouts.own_output import OWN_OUTPUT
 from fauxlens.manifest.layouts.walk import DEAD_LINK, HIDDEN_FILE, HIDDEN_FOLDER, SECOND_LINK
 from fauxlens.manifest.manifest import read_manifest
@@ -288,13 +287,11 @@ def _places(root: Path, layout: str) -> dict[str, tuple[str | None, ...]]:
 
 
 @pytest.mark.parametrize("removed", ["reals", "fakes", "every second", "every third"])
-@pytest.mark.parametrize("name", sorted(toy.TREES))
+@pytest.mark.parametrize("name", sorted(set(toy.TREES) - {"unbiased_genimage_table"}))  # a table without pictures
 def test_origin_and_split_do_not_depend_on_what_else_is_here(tmp_path, name, removed):
     root, layout = tmp_path / "data", toy.TREES[name].layout
     root.mkdir()
     toy.TREES[name].draw(root)
-    if not any(is_picture(path.name) for path in root.rglob("*")):
-        pytest.skip("a table without pictures")
     before = _places(root, layout)
     if removed in ("reals", "fakes"):
         gone = [s.path for s in scan(root, layout) if s.fake == (removed == "fakes")]

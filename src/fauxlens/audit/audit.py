@@ -172,7 +172,8 @@ def _remarks(manifest: Manifest, usable: Manifest) -> Sequence[str]:
     left = len(manifest) - len(usable)
     if left:
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count, _ in manifest.quarantined())
-        remarks.append(f"{left:,} of {len(manifest):,} files are quarantined and were left out ({reasons})")
+        be = "is quarantined and was" if left == 1 else "are quarantined and were"
+        remarks.append(f"{left:,} of {len(manifest):,} files {be} left out ({reasons})")
     labels = {str(key[0]): count for key, count in usable.count("label").items()}
     for name, meaning in (("real", "real pictures"), ("fake", "generated or edited pictures")):
         count = labels.get("real", 0) if name == "real" else sum(n for label, n in labels.items() if label != "real")

@@ -17,8 +17,9 @@ WORDING = Wording(
     "corner",
     "Corners",
     "what stands at the same place in the corners",
-    "Something that stays at the same place in the corners tells the classes apart: a watermark or logo, or a fixed "
-    "shading. Look at the mean corners; a mark is plain to see there. Crop it off all pictures alike.",
+    "Something that stays at the same place in the corners tells the classes apart: a watermark or logo, a fixed "
+    "shading, or a fingerprint that the generator leaves there. Look at the mean corners, where a mark is plain to "
+    "see, and crop it off all pictures alike.",
 )
 
 
