@@ -11,6 +11,7 @@ from fauxlens.core.errors import FauxlensError
 from fauxlens.core.version import __version__
 
 if TYPE_CHECKING:
+    from fauxlens.detectors.load import load
     from fauxlens.images.picture import Picture, read_picture
     from fauxlens.manifest.manifest import Manifest, read_manifest
     from fauxlens.manifest.sample import Sample
@@ -23,6 +24,7 @@ __all__ = [
     "Picture",
     "Sample",
     "__version__",
+    "load",
     "read_manifest",
     "read_picture",
     "scan",
@@ -33,6 +35,7 @@ _HOMES = {
     "Manifest": "fauxlens.manifest.manifest",
     "Picture": "fauxlens.images.picture",
     "Sample": "fauxlens.manifest.sample",
+    "load": "fauxlens.detectors.load",
     "read_manifest": "fauxlens.manifest.manifest",
     "read_picture": "fauxlens.images.picture",
     "scan": "fauxlens.manifest.scan",

@@ -11,7 +11,10 @@ FauxlensError
 ├── WorkError            a long run that cannot start, go on or finish
 │   ├── OtherPlan        a folder that holds another run than the one asked for
 │   └── Interrupted      a long run that was told to stop; its state is kept
-└── FetchError           a download that could not be completed or did not match its digest
+├── FetchError           a download that could not be completed or did not match its digest
+├── BadWeights           a file of weights that does not fit, is damaged, or would have to run code to be read
+├── NoWeights            a detector whose weights are not on this machine
+└── OutOfMemory          a picture that does not fit the memory, even alone
 """
 
 from __future__ import annotations
@@ -138,3 +141,15 @@ class Interrupted(WorkError):
 
 class FetchError(FauxlensError, OSError):
     """A download that could not be completed or did not match its digest."""
+
+
+class BadWeights(FauxlensError, ValueError):
+    """A file of weights that does not fit, is damaged, or would have to run code to be read."""
+
+
+class NoWeights(FauxlensError, LookupError):
+    """A detector whose weights are not on this machine."""
+
+
+class OutOfMemory(FauxlensError, MemoryError):
+    """A picture that does not fit the memory, even alone."""

@@ -1,0 +1,213 @@
+"""How a picture is shown to a network, and how the answers come back to the size of the file.
+
+A `View` is one tensor the network sees: a window of the picture, resized or padded or neither. Most detectors take one
+view of the whole picture; large pictures are seen in overlapping tiles. Joining lays the masks of all views over one
+canvas at the size of the file, with weights that fade towards the inner borders of tiles so that no seam shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fauxlens.core.errors import BadSetting
+from fauxlens.images.resample import resize
+
+Pixels = NDArray[np.uint8]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A rectangle of a picture, in its own pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def of(self, pixels: Pixels) -> Pixels:
+        """The pixels inside."""
+        return pixels[self.top : self.top + self.height, self.left : self.left + self.width]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """One tensor to show, made when it is needed: `tensor()` is (3, h, w) float32 of `shape`, and shows `window`.
+
+    Only the first `inside` = (rows, columns) of it show the window; what is beyond is padding. None: all of it.
+    """
+
+    window: Window
+    shape: tuple[int, int]
+    tensor: Callable[[], Tensor]
+    inside: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """All views of one picture of `size` = (height, width), and what was done to make them."""
+
+    size: tuple[int, int]
+    views: tuple[View, ...]
+    notes: tuple[str, ...] = ()
+
+
+def normalised(
+    pixels: Pixels,
+    mean: Sequence[float] = IMAGENET_MEAN,
+    deviation: Sequence[float] = IMAGENET_DEVIATION,
+    *,
+    divisor: float = 255.0,
+) -> Tensor:
+    """(H, W, 3) uint8 -> (3, H, W) float32: divided, then minus `mean`, then over `deviation`."""
+    chw = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).float().div_(divisor)
+    chw -= torch.tensor(mean, dtype=torch.float32)[:, None, None]
+    return chw.div_(torch.tensor(deviation, dtype=torch.float32)[:, None, None])
+
+
+def whole(pixels: Pixels, to_tensor: Callable[[Pixels], Tensor], *, notes: tuple[str, ...] = ()) -> Prepared:
+    """The picture as it is, in one view."""
+    height, width = pixels.shape[:2]
+    view = View(Window(0, 0, height, width), (height, width), lambda: to_tensor(pixels))
+    return Prepared((height, width), (view,), notes)
+
+
+def resized(
+    pixels: Pixels, size: tuple[int, int], to_tensor: Callable[[Pixels], Tensor], kind: str = "bilinear"
+) -> Prepared:
+    """The whole picture at another size, whatever that does to its shape."""
+    height, width = pixels.shape[:2]
+    if (height, width) == size:
+        return whole(pixels, to_tensor)
+    view = View(Window(0, 0, height, width), size, lambda: to_tensor(resize(pixels, size, kind)))
+    return Prepared((height, width), (view,), (f"resized from {width}x{height} to {size[1]}x{size[0]}",))
+
+
+def centre_crop(pixels: Pixels, side: int, to_tensor: Callable[[Pixels], Tensor], *, fill: int = 0) -> Prepared:
+    """The middle `side` x `side`; a picture that is smaller gets a border of `fill` on both sides."""
+    height, width = pixels.shape[:2]
+    window = centre_window(height, width, side)
+
+    def cropped() -> Tensor:
+        seen = window.of(pixels)
+        rows, columns = side - seen.shape[0], side - seen.shape[1]
+        if rows or columns:
+            around = ((rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2), (0, 0))
+            seen = np.pad(seen, around, constant_values=fill)
+        return to_tensor(seen)
+
+    notes = () if (height, width) == (side, side) else (f"only the middle {side}x{side} of {width}x{height} was seen",)
+    return Prepared((height, width), (View(window, (side, side), cropped),), notes)
+
+
+def centre_window(height: int, width: int, side: int) -> Window:
+    """The middle window of at most `side` x `side`, with torchvision's rounding of the offset."""
+    rows, columns = min(height, side), min(width, side)
+    return Window(round((height - rows) / 2.0), round((width - columns) / 2.0), rows, columns)
+
+
+def padded(
+    pixels: Pixels, size: tuple[int, int], to_tensor: Callable[[Pixels], Tensor], *, fill: float = 0.0
+) -> Prepared:
+    """The picture in the upper left of a larger tensor of `size`; what is beyond holds `fill`."""
+    height, width = pixels.shape[:2]
+    if (height, width) == size:
+        return whole(pixels, to_tensor)
+    if height > size[0] or width > size[1]:
+        raise BadSetting("a picture cannot be padded to less than its size", wanted=size, got=(height, width))
+
+    def with_border() -> Tensor:
+        return F.pad(to_tensor(pixels), (0, size[1] - width, 0, size[0] - height), value=fill)
+
+    view = View(Window(0, 0, height, width), size, with_border, (height, width))
+    return Prepared((height, width), (view,), (f"padded from {width}x{height} to {size[1]}x{size[0]}",))
+
+
+def tiled(pixels: Pixels, side: int, overlap: int, to_tensor: Callable[[Pixels], Tensor], *, step: int = 1) -> Prepared:
+    """The picture in overlapping tiles of `side` x `side` at its own resolution; offsets are multiples of `step`.
+
+    A side of the picture that is shorter than a tile is taken whole.
+    """
+    height, width = pixels.shape[:2]
+    views = []
+    for top, rows in tile_spans(height, side, overlap, step):
+        for left, columns in tile_spans(width, side, overlap, step):
+            window = Window(top, left, rows, columns)
+            views.append(View(window, (rows, columns), lambda window=window: to_tensor(window.of(pixels))))  # type: ignore[misc]
+    notes = (f"seen in {len(views)} tiles of {side}x{side}",) if len(views) > 1 else ()
+    return Prepared((height, width), tuple(views), notes)
+
+
+def tile_spans(length: int, side: int, overlap: int, step: int = 1) -> list[tuple[int, int]]:
+    """(offset, length) of tiles that cover `length` with at least `overlap` between neighbours, evenly spread.
+
+    >>> tile_spans(1000, 512, 64)
+    [(0, 512), (488, 512)]
+    >>> tile_spans(300, 512, 64)
+    [(0, 300)]
+    """
+    if not 0 <= overlap < side:
+        raise BadSetting("the overlap of tiles is out of range", wanted=f"0 to {side - 1}", got=overlap)
+    if length <= side:
+        return [(0, length)]
+    count = -(-(length - overlap) // (side - overlap))
+    spans = []
+    for number in range(count):
+        offset = (length - side) * number // (count - 1)
+        offset -= offset % step
+        # The last tile reaches the border, so it grows by what the rounding of its offset took.
+        spans.append((offset, length - offset if number == count - 1 else side))
+    return spans
+
+
+class Canvas:
+    """Maps of several views laid over each other at the size of the file."""
+
+    def __init__(self, prepared: Prepared) -> None:
+        self.size = prepared.size
+        self.alone = len(prepared.views) == 1
+        self.total: Tensor | None = None
+        self.weight: Tensor | None = None
+
+    def add(self, view: View, found: Tensor) -> None:
+        """Lay the map (1, h, w) that the network gave for `view` where its window is."""
+        rows, columns = view.inside or view.shape
+        whole_map = found.detach().float().cpu()[None]
+        if tuple(whole_map.shape[-2:]) != view.shape:
+            whole_map = F.interpolate(whole_map, view.shape, mode="bilinear", align_corners=False)
+        window = view.window
+        inner = whole_map[..., :rows, :columns]
+        if (rows, columns) != (window.height, window.width):
+            inner = F.interpolate(inner, (window.height, window.width), mode="bilinear", align_corners=False)
+        at = (slice(window.top, window.top + window.height), slice(window.left, window.left + window.width))
+        if self.alone and (window.height, window.width) == self.size:
+            self.total = inner[0, 0]
+            return
+        if self.total is None or self.weight is None:
+            self.total, self.weight = torch.zeros(self.size), torch.zeros(self.size)
+        fading = _ramp(window.height)[:, None] * _ramp(window.width)[None]
+        self.total[at] += inner[0, 0] * fading
+        self.weight[at] += fading
+
+    def joined(self, unseen: float = float("nan")) -> Tensor | None:
+        """(H, W), or None when nothing was added; pixels that no view showed hold `unseen`."""
+        if self.total is None or self.weight is None:
+            return self.total
+        return torch.where(self.weight > 0, self.total / self.weight.clamp(min=1e-12), unseen)
+
+
+def _ramp(length: int) -> Tensor:
+    """High in the middle, low at both ends, never zero: how much a tile's opinion counts at each place."""
+    at = torch.arange(length, dtype=torch.float32)
+    return torch.minimum(at + 1, length - at).clamp(max=max(1.0, length / 8))

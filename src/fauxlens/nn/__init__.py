@@ -1,0 +1,9 @@
+"""Blocks that several networks share. They know tensors only: no files, no pictures, no losses.
+
+attention.py        dense, fix-sparse and guided attention over a reduced grid of keys
+mix_transformer.py  SegFormer's encoder: overlapping patches, reduced attention, convolutional MLP
+noiseprint.py       the 17-layer noise extractor (DnCNN) of Noiseprint++
+residuals.py        fixed noise residuals that cost next to nothing; SRM kernels
+decoder.py          levels weighted by learnt vectors, summed, projected to one map
+resnet.py           ResNet trunks with the strides, dilations and stems that the detectors ask for
+"""

@@ -1,0 +1,105 @@
+"""Attention of a fine grid of queries over a coarser grid of keys, in the three forms that NFA-ViT uses.
+
+Queries are (N, H, W, heads, d), keys and values (N, h, w, heads, d) with h = H // reduction; the result has the shape
+of the queries. All three are the softmax of scaled dot products; they differ in who may look at whom.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def dense_attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Every query looks at every key."""
+    attended = F.scaled_dot_product_attention(_flattened(query), _flattened(key), _flattened(value))
+    return _unflattened(attended, query)
+
+
+def fix_sparse_attention(query: Tensor, key: Tensor, value: Tensor, *, reduction: int, rate: int = 2) -> Tensor:
+    """A query looks only at the keys of its own group: every `rate`-th row and column of the key grid.
+
+    Query (r, c) is in group ((r // reduction) % rate, (c // reduction) % rate), key (r, c) in (r % rate, c % rate).
+    Where the grid divides evenly the groups become a batch axis, so the pairs that may not meet are never computed;
+    other sizes go through a mask.
+    """
+    height, width = query.shape[1:3]
+    rows, columns = key.shape[1:3]
+    fits = (rows * reduction, columns * reduction) == (height, width)
+    if fits and rows % rate == 0 and columns % rate == 0:
+        return _grouped(query, key, value, reduction, rate)
+    allowed = fix_sparse_mask((height, width), (rows, columns), reduction, rate, query.device)
+    return masked_attention(query, key, value, additive(allowed, query.dtype)[None, None])
+
+
+def masked_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+    """`mask` (N or 1, heads or 1, H * W, h * w) is added to the scaled products: 0 to look, a huge negative not to."""
+    attended = F.scaled_dot_product_attention(_flattened(query), _flattened(key), _flattened(value), attn_mask=mask)
+    return _unflattened(attended, query)
+
+
+def additive(allowed: Tensor, dtype: torch.dtype) -> Tensor:
+    """A mask of booleans as numbers to add: 0 where allowed, else the lowest finite number.
+
+    Finite, so that a query that may look at nothing looks at everything alike rather than becoming NaN.
+    """
+    return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill_(~allowed, torch.finfo(dtype).min)
+
+
+def fix_sparse_mask(
+    grid: tuple[int, int], keys: tuple[int, int], reduction: int, rate: int, device: torch.device | None = None
+) -> Tensor:
+    """(H * W, h * w) bool: which query may look at which key."""
+
+    def groups(side: int, step: int) -> Tensor:
+        return torch.arange(side, device=device).div(step, rounding_mode="floor") % rate
+
+    of_query = (groups(grid[0], reduction)[:, None] * rate + groups(grid[1], reduction)[None]).flatten()
+    of_key = (groups(keys[0], 1)[:, None] * rate + groups(keys[1], 1)[None]).flatten()
+    return of_query[:, None] == of_key[None]
+
+
+def attention_weights(query: Tensor, key: Tensor) -> Tensor:
+    """The softmax itself, (N, heads, H * W, h * w): for who must see it; the others never build it."""
+    products = _flattened(query) @ _flattened(key).transpose(-2, -1)
+    weights: Tensor = (products * query.shape[-1] ** -0.5).softmax(dim=-1)
+    return weights
+
+
+def weighted_values(weights: Tensor, value: Tensor, query: Tensor) -> Tensor:
+    """The values summed by `attention_weights`, in the shape of `query`."""
+    return _unflattened(weights @ _flattened(value), query)
+
+
+def least_similar(weights: Tensor, share: float) -> Tensor:
+    """Of each row of (N, heads, L, K) weights the `share` smallest, at least one: 0 there, the lowest number elsewhere.
+
+    Ready to be added in `masked_attention`; compare with 0 for a mask of booleans.
+    """
+    count = max(1, int(weights.shape[-1] * share))
+    chosen = weights.topk(count, dim=-1, largest=False, sorted=False).indices
+    return torch.full_like(weights, torch.finfo(weights.dtype).min).scatter_(-1, chosen, 0.0)
+
+
+def _grouped(query: Tensor, key: Tensor, value: Tensor, reduction: int, rate: int) -> Tensor:
+    n, height, width, heads, d = query.shape
+    rows, columns = height // (rate * reduction), width // (rate * reduction)
+
+    def by_group(grid: Tensor, cell: int) -> Tensor:
+        split = grid.reshape(n, rows, rate, cell, columns, rate, cell, heads, d)
+        return split.permute(0, 2, 5, 7, 1, 3, 4, 6, 8).reshape(n * rate * rate, heads, -1, d)
+
+    attended = F.scaled_dot_product_attention(by_group(query, reduction), by_group(key, 1), by_group(value, 1))
+    split = attended.reshape(n, rate, rate, heads, rows, reduction, columns, reduction, d)
+    return split.permute(0, 4, 1, 5, 6, 2, 7, 3, 8).reshape(n, height, width, heads, d)
+
+
+def _flattened(grid: Tensor) -> Tensor:
+    """(N, H, W, heads, d) -> (N, heads, H * W, d)."""
+    return grid.flatten(1, 2).transpose(1, 2)
+
+
+def _unflattened(rows: Tensor, like: Tensor) -> Tensor:
+    """(N, heads, H * W, d) -> the shape of `like`."""
+    return rows.transpose(1, 2).reshape(like.shape)
