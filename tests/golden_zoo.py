@@ -1,4 +1,4 @@
-"""The golden numbers of the detectors: weights and inputs from rules, outputs and probes from files, and how to compare.
+"""The golden numbers of the detectors: weights and inputs from rules, outputs and probes from files, comparisons.
 
 `tests/golden/zoo/NAME.json` lists every tensor's name and shape and how each output is conditioned; `NAME.npz` holds
 outputs (`VARIANT/INPUT/OUTPUT`) and probes (`VARIANT/probe/MODULE`: mean, deviation, first eight values).
