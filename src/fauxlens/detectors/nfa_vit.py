@@ -388,7 +388,7 @@ class NfaVitDetector(Detector):
 
     def __init__(self, setting: str | None = None) -> None:
         super().__init__(setting)
-        self.showing = Showing(fit="tile", side=1024, overlap=64) if self.setting == "nano" else Showing()
+        self.showing = Showing(fit="tile", side=512, overlap=64) if self.setting == "nano" else Showing()
 
     def build(self) -> nn.Module:
         """The network of the setting."""

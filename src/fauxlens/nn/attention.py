@@ -6,6 +6,7 @@ of the queries. All three are the softmax of scaled dot products; they differ in
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -62,9 +63,8 @@ def fix_sparse_mask(
 
 def attention_weights(query: Tensor, key: Tensor) -> Tensor:
     """The softmax itself, (N, heads, H * W, h * w): for who must see it; the others never build it."""
-    products = _flattened(query) @ _flattened(key).transpose(-2, -1)
-    weights: Tensor = (products * query.shape[-1] ** -0.5).softmax(dim=-1)
-    return weights
+    products = _flattened(query * query.shape[-1] ** -0.5) @ _flattened(key).transpose(-2, -1)
+    return products.softmax(dim=-1)
 
 
 def weighted_values(weights: Tensor, value: Tensor, query: Tensor) -> Tensor:
@@ -78,8 +78,25 @@ def least_similar(weights: Tensor, share: float) -> Tensor:
     Ready to be added in `masked_attention`; compare with 0 for a mask of booleans.
     """
     count = max(1, int(weights.shape[-1] * share))
-    chosen = weights.topk(count, dim=-1, largest=False, sorted=False).indices
-    return torch.full_like(weights, torch.finfo(weights.dtype).min).scatter_(-1, chosen, 0.0)
+    lowest = torch.finfo(weights.dtype).min
+    plain = weights.device.type == "cpu" and weights.dtype in (torch.float32, torch.float64)
+    if not plain or torch.compiler.is_compiling() or torch.compiler.is_exporting() or torch.jit.is_tracing():
+        return torch.full_like(weights, lowest).scatter_(-1, _smallest(weights, count), 0.0)
+    # NumPy's selection takes a fifth of the time of topk's, but gives a bound rather than a choice: where several keys
+    # tie at the bound, a row would get too many, and those rows are chosen as topk chooses.
+    bound = torch.from_numpy(np.partition(weights.detach().numpy(), count - 1, axis=-1)[..., count - 1 : count])
+    refused = (weights > bound).to(weights.dtype)
+    # A product with ones counts a row much faster than a sum of booleans.
+    tied = refused @ refused.new_ones(refused.shape[-1]) != weights.shape[-1] - count
+    guide = refused.mul_(lowest)
+    if bool(tied.any()):
+        rows = weights[tied]
+        guide[tied] = torch.full_like(rows, lowest).scatter_(-1, _smallest(rows, count), 0.0)
+    return guide
+
+
+def _smallest(weights: Tensor, count: int) -> Tensor:
+    return weights.topk(count, dim=-1, largest=False, sorted=False).indices
 
 
 def _grouped(query: Tensor, key: Tensor, value: Tensor, reduction: int, rate: int) -> Tensor:
