@@ -8,8 +8,12 @@ from fauxlens.core.names import look_up
 from fauxlens.detectors.detector import Detector
 
 DETECTORS: dict[str, str] = {
+    "cnnspot": "fauxlens.detectors.resnet50:CnnSpot",
+    "corvi2022": "fauxlens.detectors.resnet50:Corvi2022",
+    "grag2021": "fauxlens.detectors.resnet50:Grag2021",
     "nfa-vit": "fauxlens.detectors.nfa_vit:NfaVitDetector",
     "noiseprint++": "fauxlens.detectors.noiseprint:Noiseprint",
+    "resnet50": "fauxlens.detectors.resnet50:GenImageResNet50",
 }
 
 
