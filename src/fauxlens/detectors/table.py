@@ -12,6 +12,7 @@ DETECTORS: dict[str, str] = {
     "corvi2022": "fauxlens.detectors.resnet50:Corvi2022",
     "freqnet": "fauxlens.detectors.freqnet:FreqNetDetector",
     "grag2021": "fauxlens.detectors.resnet50:Grag2021",
+    "gramnet": "fauxlens.detectors.gramnet:GramNetDetector",
     "nfa-vit": "fauxlens.detectors.nfa_vit:NfaVitDetector",
     "noiseprint++": "fauxlens.detectors.noiseprint:Noiseprint",
     "npr": "fauxlens.detectors.npr:Npr",

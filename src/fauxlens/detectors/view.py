@@ -117,6 +117,28 @@ def centre_window(height: int, width: int, side: int) -> Window:
     return Window(round((height - rows) / 2.0), round((width - columns) / 2.0), rows, columns)
 
 
+def mirrored_crop(pixels: Pixels, side: int, to_tensor: Callable[[Pixels], Tensor]) -> Prepared:
+    """The middle `side` x `side`; a smaller picture is mirrored at its borders, which are not repeated.
+
+    Offsets are rounded down, and an odd border is one wider at the end, as albumentations does.
+    """
+    height, width = pixels.shape[:2]
+    rows, columns = min(height, side), min(width, side)
+    window = Window((height - rows) // 2, (width - columns) // 2, rows, columns)
+
+    def cropped() -> Tensor:
+        above, before = (side - rows) // 2, (side - columns) // 2
+        around = ((above, side - rows - above), (before, side - columns - before), (0, 0))
+        return to_tensor(np.pad(window.of(pixels), around, mode="reflect"))
+
+    notes: tuple[str, ...] = ()
+    if min(height, width) < side:
+        notes += (f"smaller than {side} pixels: mirrored at its borders",)
+    if max(height, width) > side:
+        notes += (f"only the middle {columns}x{rows} of {width}x{height} was seen",)
+    return Prepared((height, width), (View(window, (side, side), cropped),), notes)
+
+
 def resized_crop(
     pixels: Pixels, size: tuple[int, int], side: int, to_tensor: Callable[[Pixels], Tensor], kind: str = "bilinear"
 ) -> Prepared:
