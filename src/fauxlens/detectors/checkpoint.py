@@ -24,6 +24,9 @@ from fauxlens.core.errors import BadWeights
 CONTAINERS = ("model", "state_dict", "network", "net", "netC")
 """Where released files keep their tensors, in the order they are tried; else the file is the tensors themselves."""
 
+HEADS = ("classifier",)
+"""Tables of tensors that may lie beside the container: a head that was trained later, kept under its own name."""
+
 _SHOWN = 6
 _DAMAGED = (
     RuntimeError, OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, IndexError, zipfile.BadZipFile,
@@ -78,17 +81,22 @@ def unwrapped(held: Any, where: object = None) -> dict[str, Tensor]:
         raise BadWeights(
             "no table of tensors in the file", where=where, wanted="names and tensors", got=type(held).__name__
         )
+    beside: dict[str, Tensor] = {}
     for container in CONTAINERS:
         inner = held.get(container)
         if isinstance(inner, Mapping) and any(isinstance(value, Tensor) for value in inner.values()):
+            heads = {name: held[name] for name in HEADS if isinstance(held.get(name), Mapping)}
+            beside = {
+                f"{name}.{key}": value for name, head in heads.items() for key, value in _tensors_of(head).items()
+            }
             held = inner
             break
-    tensors = {str(name): value for name, value in held.items() if isinstance(value, Tensor)}
+    tensors = _tensors_of(held)
     if not tensors:
         raise BadWeights("no tensors in the file", where=where, got=_some([str(name) for name in held]) or "nothing")
     if all(name.startswith("module.") for name in tensors):
         tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
-    return tensors
+    return {**tensors, **beside}
 
 
 def difference(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Difference:
@@ -134,6 +142,10 @@ def digest_of(state: Mapping[str, Tensor]) -> str:
         digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _tensors_of(held: Mapping[Any, Any]) -> dict[str, Tensor]:
+    return {str(name): value for name, value in held.items() if isinstance(value, Tensor)}
 
 
 def _is_safetensors(head: bytes) -> bool:

@@ -8,8 +8,15 @@ from fauxlens.core.names import look_up
 from fauxlens.detectors.detector import Detector
 
 DETECTORS: dict[str, str] = {
+    "cnnspot": "fauxlens.detectors.resnet50:CnnSpot",
+    "corvi2022": "fauxlens.detectors.resnet50:Corvi2022",
+    "freqnet": "fauxlens.detectors.freqnet:FreqNetDetector",
+    "grag2021": "fauxlens.detectors.resnet50:Grag2021",
+    "gramnet": "fauxlens.detectors.gramnet:GramNetDetector",
     "nfa-vit": "fauxlens.detectors.nfa_vit:NfaVitDetector",
     "noiseprint++": "fauxlens.detectors.noiseprint:Noiseprint",
+    "npr": "fauxlens.detectors.npr:Npr",
+    "resnet50": "fauxlens.detectors.resnet50:GenImageResNet50",
 }
 
 
