@@ -17,6 +17,8 @@ DETECTORS: dict[str, str] = {
     "noiseprint++": "fauxlens.detectors.noiseprint:Noiseprint",
     "npr": "fauxlens.detectors.npr:Npr",
     "resnet50": "fauxlens.detectors.resnet50:GenImageResNet50",
+    "sparsevit": "fauxlens.detectors.sparse_vit:SparseVitDetector",
+    "trufor": "fauxlens.detectors.trufor:TruForDetector",
 }
 
 

@@ -7,6 +7,7 @@ canvas at the size of the file, with weights that fade towards the inner borders
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -117,6 +118,7 @@ def centre_window(height: int, width: int, side: int) -> Window:
     return Window(round((height - rows) / 2.0), round((width - columns) / 2.0), rows, columns)
 
 
+
 def mirrored_crop(pixels: Pixels, side: int, to_tensor: Callable[[Pixels], Tensor]) -> Prepared:
     """The middle `side` x `side`; a smaller picture is mirrored at its borders, which are not repeated.
 
@@ -170,6 +172,32 @@ def shorter_side_size(shape: Sequence[int], side: int) -> tuple[int, int]:
     height, width = shape[0], shape[1]
     shorter = min(height, width)
     return side * height // shorter, side * width // shorter
+
+
+def native_within(
+    pixels: Pixels, budget: int, to_tensor: Callable[[Pixels], Tensor], *, smallest: int = 1, fill: float = 0.0
+) -> Prepared:
+    """The picture at its own size, as long as it has at most `budget` pixels; a larger one is resized to as many.
+
+    A side shorter than `smallest` is padded with `fill`. Whatever is done is noted.
+    """
+    height, width = pixels.shape[:2]
+    if budget < smallest**2:
+        raise BadSetting("the budget of pixels is out of range", wanted=f"at least {smallest**2}", got=budget)
+    if height * width > budget:
+        return resized(pixels, budget_size(height, width, budget, smallest), to_tensor)
+    return padded(pixels, (max(height, smallest), max(width, smallest)), to_tensor, fill=fill)
+
+
+def budget_size(height: int, width: int, budget: int, smallest: int = 1) -> tuple[int, int]:
+    """The largest size of at most `budget` pixels with the shape of the picture; no side is below `smallest`.
+
+    >>> budget_size(3000, 4000, 2**20), budget_size(10, 1000000, 2**20, smallest=32)
+    ((886, 1182), (32, 32768))
+    """
+    scale = math.sqrt(budget / (height * width))
+    rows, columns = max(smallest, int(height * scale)), max(smallest, int(width * scale))
+    return (min(rows, budget // columns), columns) if rows > columns else (rows, min(columns, budget // rows))
 
 
 def padded(
