@@ -287,10 +287,10 @@ class FatFormerDetector(Detector):
                 name="progan-4",
                 files=(
                     WeightFile(
-                        name="fatformer_4class_ckpt.pth",
+                        name="the 4-class checkpoint",
                         source=_PAGE,
-                        remark="about 2.3 GB, 1446 names of which 707 are second names; the page tells of a 2-class "
-                        "file too. Name and size of the file were not checked",
+                        remark="about 2.3 GB, 1446 names of which 709 are second names; there is a 2-class "
+                        "one too. Name and size of the file were not checked",
                     ),
                 ),
                 licence="Apache-2.0 (by its repository); contains CLIP ViT-L/14 (MIT)",
