@@ -9,6 +9,7 @@ from fauxlens.detectors.detector import Detector
 
 DETECTORS: dict[str, str] = {
     "fatformer": "fauxlens.detectors.fatformer:FatFormerDetector",
+    "lasted": "fauxlens.detectors.lasted:LastedDetector",
     "nfa-vit": "fauxlens.detectors.nfa_vit:NfaVitDetector",
     "noiseprint++": "fauxlens.detectors.noiseprint:Noiseprint",
     "univfd": "fauxlens.detectors.univfd:UnivFd",
