@@ -16,7 +16,11 @@ from fauxlens.detectors.view import CLIP_DEVIATION, CLIP_MEAN, normalised
 
 WANTED = golden("fatformer")
 SHARE = 1e-4
-SECOND = {"image_encoder.": "clip_model.visual.", "text_encoder.": "clip_model.", "logit_scale": "clip_model.logit_scale"}
+SECOND = {
+    "image_encoder.": "clip_model.visual.",
+    "text_encoder.": "clip_model.",
+    "logit_scale": "clip_model.logit_scale",
+}
 
 pytestmark = pytest.mark.slow
 
@@ -141,7 +145,9 @@ def test_statistics_of_clip_would_show(detector):
 
 @pytest.mark.parametrize("mistake", ["difference the other way round", "bands and places exchanged"])
 def test_mistakes_in_the_adapter_would_show(detector, mistake):
-    adapters = [module.forgery_aware_adapter for module in detector.network.modules() if isinstance(module, AdaptedBlock)]
+    adapters = [
+        module.forgery_aware_adapter for module in detector.network.modules() if isinstance(module, AdaptedBlock)
+    ]
     assert len(adapters) == 8
 
     def exchange() -> None:

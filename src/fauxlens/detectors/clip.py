@@ -149,9 +149,7 @@ def library_text_shapes(settings: ClipSettings) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def without(
-    state: Mapping[str, Tensor], unused: Mapping[str, tuple[int, ...]], prefix: str = ""
-) -> dict[str, Tensor]:
+def without(state: Mapping[str, Tensor], unused: Mapping[str, tuple[int, ...]], prefix: str = "") -> dict[str, Tensor]:
     """`state` less the tensors that have one of these names and exactly its shape; any other stays to be refused."""
     return {
         name: tensor

@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fauxlens.core.errors import BadWeights
+from fauxlens.core.errors import BadSetting, BadWeights
 from fauxlens.detectors.card import Card, Target, WeightFile, WeightSet
 from fauxlens.detectors.clip import (
     ClipSettings,
@@ -57,6 +57,17 @@ class FatFormerSettings:
     heads: int = 12  # of the attention between picture and texts
     start: int = 49406
     words: tuple[tuple[int, ...], ...] = ((1532, 269, 49407), (5777, 269, 49407))  # "real.", "fake.", each with its end
+
+    def __post_init__(self) -> None:
+        if self.clip.text_width != self.clip.projection:
+            raise BadSetting(
+                "prompts look at projected tokens, so both have one width", wanted=self.clip.projection,
+                got=self.clip.text_width,
+            )  # fmt: skip
+        if self.clip.grid % 2:
+            raise BadSetting("a Haar transform needs an even grid of patches", got=self.clip.grid)
+        if len({len(word) for word in self.words}) != 1:
+            raise BadSetting("the words end at one place", got=[len(word) for word in self.words])
 
 
 class HaarBands(nn.Module):
