@@ -151,7 +151,7 @@ class Detector(ABC):
         waiting: list[_Joining] = []
         pixels_waiting = 0
         for picture in pictures:
-            pixels = _pixels_of(picture)
+            pixels = pixels_of(picture)
             begun = time.perf_counter()
             prepared = self.prepare(pixels)
             joining = _Joining(prepared, Canvas(prepared), Canvas(prepared))
@@ -267,7 +267,8 @@ def _member(output: Output, number: int) -> Output:
     return Output(**{name: one(name) for name in ("logit", "mask", "generators", "trace", "features")})
 
 
-def _pixels_of(picture: Picture | Pixels) -> Pixels:
+def pixels_of(picture: Picture | Pixels) -> Pixels:
+    """The pixels of a picture, checked to be (H, W, 3) uint8."""
     pixels = picture.pixels if isinstance(picture, Picture) else picture
     if not isinstance(pixels, np.ndarray):
         raise BadShape("predict takes pictures", wanted="Picture or (H, W, 3) uint8", got=type(pixels).__name__)

@@ -19,6 +19,11 @@ DETECTORS: dict[str, str] = {
     "resnet50": "fauxlens.detectors.resnet50:GenImageResNet50",
     "sparsevit": "fauxlens.detectors.sparse_vit:SparseVitDetector",
     "trufor": "fauxlens.detectors.trufor:TruForDetector",
+    "fatformer": "fauxlens.detectors.fatformer:FatFormerDetector",
+    "lasted": "fauxlens.detectors.lasted:LastedDetector",
+    "nfa-vit": "fauxlens.detectors.nfa_vit:NfaVitDetector",
+    "noiseprint++": "fauxlens.detectors.noiseprint:Noiseprint",
+    "univfd": "fauxlens.detectors.univfd:UnivFd",
 }
 
 
