@@ -8,6 +8,7 @@ from fauxlens.core.names import look_up
 from fauxlens.detectors.detector import Detector
 
 DETECTORS: dict[str, str] = {
+    "f3net": "fauxlens.detectors.f3net:F3NetDetector",
     "lgrad": "fauxlens.detectors.lgrad:LGradDetector",
     "mantra-net": "fauxlens.detectors.mantra_net:MantraNetDetector",
     "mvss-net": "fauxlens.detectors.mvss_net:MvssNetDetector",

@@ -7,4 +7,5 @@ noiseprint.py       the 17-layer noise extractor (DnCNN) of Noiseprint++
 residuals.py        fixed noise residuals that cost next to nothing; SRM kernels
 decoder.py          levels weighted by learnt vectors, summed, projected to one map
 resnet.py           ResNet trunks with the strides, dilations and stems that the detectors ask for
+xception.py         Xception's trunk
 """
