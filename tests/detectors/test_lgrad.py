@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from fauxlens.core.errors import BadShape
+from fauxlens.core.errors import BadShape, UnknownName
 from fauxlens.detectors import load
 from fauxlens.detectors.detector import Detector
 from fauxlens.detectors.lgrad import LGrad, group_deviation
@@ -31,14 +31,17 @@ def test_published_preparation_resizes_both_sides_bilinear(detector: Detector) -
     np.testing.assert_allclose(shown, (small / 255 * 2 - 1).transpose(2, 0, 1), atol=1e-6)
 
 
-def test_the_other_setting_crops(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(detector, "setting", "crop")
+def test_it_can_be_shown_the_middle(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detector, "showing", "crop")
     pixels = toy(300, 520)
     shown = detector.prepare(pixels).views[0].tensor().numpy()
     np.testing.assert_allclose(shown, (pixels[22:278, 132:388] / 255 * 2 - 1).transpose(2, 0, 1), atol=1e-6)
     small = detector.prepare(toy(100, 300)).views[0].tensor()
     assert small.shape == (3, 256, 256)
     assert torch.equal(small[:, 0], torch.full((3, 256), -1.0))
+    monkeypatch.setattr(detector, "showing", "whole")
+    with pytest.raises(UnknownName, match="resize"):
+        detector.prepare(pixels)
 
 
 def test_company_changes_a_gradient_so_pictures_are_seen_alone(detector: Detector) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from fauxlens.core.errors import BadShape
+from fauxlens.core.errors import BadShape, UnknownName
 from fauxlens.detectors import load
 from fauxlens.detectors.detector import Detector
 from fauxlens.detectors.mantra_net import hard_sigmoid, mirrored, srm_convolution
@@ -28,11 +28,14 @@ def test_preparation_is_native_in_minus_one_to_one(detector: Detector) -> None:
     np.testing.assert_allclose(shown, (pixels / 255 * 2 - 1).transpose(2, 0, 1), atol=1e-6)
 
 
-def test_the_other_setting_shows_512(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(detector, "setting", "resized")
+def test_it_can_be_shown_512(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detector, "showing", "resize")
     prepared = detector.prepare(toy(30, 40))
     assert prepared.views[0].shape == (512, 512)
     assert prepared.notes == ("resized from 40x30 to 512x512",)
+    monkeypatch.setattr(detector, "showing", "512")
+    with pytest.raises(UnknownName, match="native"):
+        detector.prepare(toy(30, 40))
 
 
 @pytest.mark.parametrize("by", [1, 2])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from fauxlens.core.errors import BadSetting, BadShape
+from fauxlens.core.errors import BadSetting, BadShape, UnknownName
 from fauxlens.detectors import load
 from fauxlens.detectors.detector import Detector
 from fauxlens.detectors.mvss_net import EdgeBlock, MvssNet, check_input
@@ -38,13 +38,16 @@ def test_published_preparation_is_blue_first_with_statistics_of_red_first(detect
     assert prepared.notes == ("resized from 90x40 to 512x512",)
 
 
-def test_the_other_setting_shows_red_first(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_other_order_shows_red_first(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = toy(512, 512)
-    monkeypatch.setattr(detector, "setting", "rgb")
+    monkeypatch.setattr(detector, "showing", "rgb")
     prepared = detector.prepare(pixels)
     expected = (pixels / 255 - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)
     np.testing.assert_allclose(prepared.views[0].tensor().numpy(), expected.transpose(2, 0, 1), atol=1e-6)
     assert prepared.notes == ()
+    monkeypatch.setattr(detector, "showing", "rbg")
+    with pytest.raises(UnknownName, match="'rgb'"):
+        detector.prepare(pixels)
 
 
 @pytest.mark.slow

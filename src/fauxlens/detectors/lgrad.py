@@ -12,12 +12,14 @@ PNG files, hence the rounding to 8 bits in the middle of the network.
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fauxlens.core.errors import BadShape
+from fauxlens.core.names import unknown
 from fauxlens.detectors.card import Card, Target, WeightFile, WeightSet
 from fauxlens.detectors.detector import Detector
 from fauxlens.detectors.prediction import Output
@@ -198,10 +200,16 @@ def stretched(gradient: Tensor) -> Tensor:
     return (gradient - low) / (high - low).clamp(min=torch.finfo(gradient.dtype).tiny) * 255.0
 
 
-class LGradDetector(Detector):
-    """LGrad as a detector; the setting `crop` shows the middle 256x256, as sidbench does."""
+Showing = Literal["resize", "crop"]
 
-    settings = ("published", "crop")
+
+class LGradDetector(Detector):
+    """LGrad as a detector. `showing`, which may be changed, says what of a picture it sees.
+
+    resize  all of it at 256x256, as the authors do
+    crop    the middle 256x256, as sidbench does; smaller pictures get a black border
+    """
+
     batch_limit = 1
     card = Card(
         name="lgrad",
@@ -213,7 +221,7 @@ class LGradDetector(Detector):
         "detection, CVPR 2023",
         about="The gradient that the picture causes in a frozen StyleGAN discriminator, stretched to 8 bits, is what a "
         "ResNet-50 judges.",
-        input="RGB in -1..1, resized to 256x256 (published) or its middle 256x256 (crop)",
+        input="RGB in -1..1, resized to 256x256 (or its middle 256x256)",
         parameters=46_562_434,
         code="chuangchuangtan/LGrad; no licence stated, its StyleGAN part is NVIDIA's, CC BY-NC 4.0",
         weights=tuple(
@@ -264,15 +272,19 @@ class LGradDetector(Detector):
         ),
     )  # fmt: skip
 
+    showing: Showing = "resize"
+
     def build(self) -> nn.Module:
         """Discriminator and classifier."""
         return LGrad()
 
     def prepare(self, pixels: Pixels) -> Prepared:
-        """256x256, resized or cropped; the crop of a smaller picture has a black border."""
-        if self.setting == "crop":
+        """As `showing` says."""
+        if self.showing == "resize":
+            return resized(pixels, (SIDE, SIDE), _to_one)
+        if self.showing == "crop":
             return centre_crop(pixels, SIDE, _to_one)
-        return resized(pixels, (SIDE, SIDE), _to_one)
+        raise unknown(self.showing, ("resize", "crop"), f"way to show a picture to {self.card.name}")
 
 
 def _to_one(pixels: Pixels) -> Tensor:

@@ -12,13 +12,14 @@ released network takes them over its whole batch; here every picture has its own
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import cast
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fauxlens.core.errors import BadShape
+from fauxlens.core.names import unknown
 from fauxlens.detectors.card import Card, Target, WeightFile, WeightSet
 from fauxlens.detectors.detector import Detector
 from fauxlens.detectors.prediction import Output
@@ -155,10 +156,16 @@ def hard_sigmoid(value: Tensor) -> Tensor:
     return (0.2 * value + 0.5).clamp(0.0, 1.0)
 
 
-class MantraNetDetector(Detector):
-    """ManTra-Net as a detector; the setting `resized` shows 512x512, as IMDLBenCo does."""
+Showing = Literal["native", "resize"]
 
-    settings = ("published", "resized")
+
+class MantraNetDetector(Detector):
+    """ManTra-Net as a detector. `showing`, which may be changed, says at what size it sees a picture.
+
+    native  its own
+    resize  512x512, as IMDLBenCo does
+    """
+
     # No picture's numbers enter another's, but where features hardly vary the last digit of a batched convolution,
     # divided by their deviation, would show in the map.
     batch_limit = 1
@@ -173,7 +180,7 @@ class MantraNetDetector(Detector):
         about="Every pixel gets a vector of manipulation traces; how far it lies from the mean of its surroundings, at "
         "four sizes, is read by a small recurrent network that draws the map. The verdict is the largest value of the "
         "map.",
-        input="RGB in -1..1, native size (published) or resized to 512x512 (resized)",
+        input="RGB in -1..1, native size (or resized to 512x512)",
         parameters=3_805_625,
         code="ISICV/ManTraNet (Keras); academic and non-commercial use only",
         weights=(
@@ -207,22 +214,26 @@ class MantraNetDetector(Detector):
             "decides.",
             "Everything is relative to the rest of the picture: where all of it was made by a machine, there is no "
             "difference to find.",
-            "At native size the output of one layer takes a kilobyte a pixel; for large pictures use 'resized'.",
+            "At native size the output of one layer takes a kilobyte a pixel; for large pictures set `showing` to 'resize'.",
             "The released file has 32 filters in its first block where the paper says 16, so published scores differ "
             "slightly from it.",
-            "'resized' uses this package's bilinear resampler; which one IMDLBenCo's numbers used was not checked.",
+            "'resize' uses this package's bilinear resampler; which one IMDLBenCo's numbers used was not checked.",
         ),
     )  # fmt: skip
 
+    showing: Showing = "native"
+
     def build(self) -> nn.Module:
-        """The network; both settings have the same."""
+        """The network."""
         return MantraNet()
 
     def prepare(self, pixels: Pixels) -> Prepared:
-        """Native size or 512x512; a picture one pixel wide is made two wide, since borders are mirrored by two."""
+        """As `showing` says; a picture one pixel wide is made two wide, since borders are mirrored by two."""
         height, width = pixels.shape[:2]
-        if self.setting == "resized":
+        if self.showing == "resize":
             return resized(pixels, (512, 512), _to_one)
+        if self.showing != "native":
+            raise unknown(self.showing, ("native", "resize"), f"way to show a picture to {self.card.name}")
         if min(height, width) < _SMALLEST:
             return resized(pixels, (max(height, _SMALLEST), max(width, _SMALLEST)), _to_one)
         return whole(pixels, _to_one)

@@ -11,12 +11,15 @@ carry a 1000-class head that nothing uses.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fauxlens.core.errors import BadShape
+from fauxlens.core.names import unknown
 from fauxlens.detectors.card import Card, Target, WeightFile, WeightSet
 from fauxlens.detectors.detector import Detector
 from fauxlens.detectors.prediction import Output
@@ -194,10 +197,16 @@ def _enlarged(maps: Tensor, size: torch.Size) -> Tensor:
     return F.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=True)
 
 
-class MvssNetDetector(Detector):
-    """MVSS-Net as a detector; the setting `rgb` shows the channels in the order IMDLBenCo does."""
+Showing = Literal["bgr", "rgb"]
 
-    settings = ("published", "rgb")
+
+class MvssNetDetector(Detector):
+    """MVSS-Net as a detector. `showing`, which may be changed, is the order in which it is shown the channels.
+
+    bgr  blue first, as the authors' own files want it
+    rgb  red first, as files that IMDLBenCo trained want it
+    """
+
     card = Card(
         name="mvss-net",
         title="MVSS-Net",
@@ -260,19 +269,23 @@ class MvssNetDetector(Detector):
             "The verdict is the largest value of the map at 512x512: one bright pixel decides. The authors' evaluation "
             "takes it from the map rounded to 8 bits.",
             "The release ran in half precision; float32 differs slightly.",
-            "Shown in the wrong channel order it still answers, differently: a file trained by IMDLBenCo belongs to "
-            "the setting 'rgb', the authors' own to 'published'.",
+            "Shown in the wrong channel order it still answers, differently: the authors' files want blue first, those "
+            "that IMDLBenCo trained red first. See `showing`.",
         ),
     )  # fmt: skip
 
+    showing: Showing = "bgr"
+
     def build(self) -> nn.Module:
-        """The network; both settings have the same."""
+        """The network."""
         return MvssNet()
 
     def prepare(self, pixels: Pixels) -> Prepared:
-        """Resized to 512x512 without antialiasing, as OpenCV does; channels in the order of the setting."""
+        """Resized to 512x512 without antialiasing, as OpenCV does; channels as `showing` says."""
+        if self.showing not in ("bgr", "rgb"):
+            raise unknown(self.showing, ("bgr", "rgb"), f"order of channels of {self.card.name}")
         height, width = pixels.shape[:2]
-        order = slice(None, None, -1) if self.setting == "published" else slice(None)
+        order = slice(None, None, -1) if self.showing == "bgr" else slice(None)
 
         def shown() -> Tensor:
             import cv2

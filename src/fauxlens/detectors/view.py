@@ -117,6 +117,61 @@ def centre_window(height: int, width: int, side: int) -> Window:
     return Window(round((height - rows) / 2.0), round((width - columns) / 2.0), rows, columns)
 
 
+def mirrored_crop(pixels: Pixels, side: int, to_tensor: Callable[[Pixels], Tensor]) -> Prepared:
+    """The middle `side` x `side`; a smaller picture is mirrored at its borders, which are not repeated.
+
+    Offsets are rounded down, and an odd border is one wider at the end, as albumentations does.
+    """
+    height, width = pixels.shape[:2]
+    rows, columns = min(height, side), min(width, side)
+    window = Window((height - rows) // 2, (width - columns) // 2, rows, columns)
+
+    def cropped() -> Tensor:
+        above, before = (side - rows) // 2, (side - columns) // 2
+        around = ((above, side - rows - above), (before, side - columns - before), (0, 0))
+        return to_tensor(np.pad(window.of(pixels), around, mode="reflect"))
+
+    notes: tuple[str, ...] = ()
+    if min(height, width) < side:
+        notes += (f"smaller than {side} pixels: mirrored at its borders",)
+    if max(height, width) > side:
+        notes += (f"only the middle {columns}x{rows} of {width}x{height} was seen",)
+    return Prepared((height, width), (View(window, (side, side), cropped),), notes)
+
+
+def resized_crop(
+    pixels: Pixels, size: tuple[int, int], side: int, to_tensor: Callable[[Pixels], Tensor], kind: str = "bilinear"
+) -> Prepared:
+    """The whole picture at `size`, of which the middle `side` x `side` is seen; `size` is at least that large."""
+    height, width = pixels.shape[:2]
+    if min(size) < side:
+        raise BadSetting("the crop is larger than what it is cut from", wanted=f"at least {side}x{side}", got=size)
+    inner = centre_window(*size, side)
+    top, bottom = (round(at * height / size[0]) for at in (inner.top, inner.top + side))
+    left, right = (round(at * width / size[1]) for at in (inner.left, inner.left + side))
+    # A picture of few pixels still shows at least one of them.
+    top, left = min(top, height - 1), min(left, width - 1)
+    window = Window(top, left, max(bottom - top, 1), max(right - left, 1))
+    view = View(window, (side, side), lambda: to_tensor(inner.of(resize(pixels, size, kind))))
+    notes: tuple[str, ...] = ()
+    if (height, width) != size:
+        notes += (f"resized from {width}x{height} to {size[1]}x{size[0]}",)
+    if size != (side, side):
+        notes += (f"only the middle {side}x{side} of {size[1]}x{size[0]} was seen",)
+    return Prepared((height, width), (view,), notes)
+
+
+def shorter_side_size(shape: Sequence[int], side: int) -> tuple[int, int]:
+    """The (height, width) whose shorter side is `side`; the longer one is rounded down, as torchvision's Resize does.
+
+    >>> shorter_side_size((375, 500, 3), 235)
+    (235, 313)
+    """
+    height, width = shape[0], shape[1]
+    shorter = min(height, width)
+    return side * height // shorter, side * width // shorter
+
+
 def padded(
     pixels: Pixels, size: tuple[int, int], to_tensor: Callable[[Pixels], Tensor], *, fill: float = 0.0
 ) -> Prepared:
