@@ -2,9 +2,11 @@
 
 attention.py        dense, fix-sparse and guided attention over a reduced grid of keys
 mix_transformer.py  SegFormer's encoder: overlapping patches, reduced attention, convolutional MLP
+bayar.py            Bayar's constrained convolution, in the two forms in which files keep it
 noiseprint.py       the 17-layer noise extractor (DnCNN) of Noiseprint++
 residuals.py        fixed noise residuals that cost next to nothing; SRM kernels
 mlp_decoder.py      SegFormer's decoder: levels to one width and size, fused, projected
 decoder.py          levels weighted by learnt vectors, summed, projected to one map
 resnet.py           ResNet trunks with the strides, dilations and stems that the detectors ask for
+xception.py         Xception's trunk
 """
