@@ -37,7 +37,12 @@ def main() -> None:
     if given.peak_of:
         print(json.dumps(peak_of(given.peak_of, given)))
         return
-    sections = {"forward": forward(given), "training_step": training(given), "nano": nano(given), "memory": memory(given)}
+    sections = {
+        "forward": forward(given),
+        "training_step": training(given),
+        "nano": nano(given),
+        "memory": memory(given),
+    }
     print_result({"benchmark": "nfa_vit", "threads": given.threads, "side": given.side, **sections})
 
 
@@ -216,7 +221,9 @@ def picture(side: int, count: int = 1):  # type: ignore[no-untyped-def]
     import torch.nn.functional as F
 
     draw = torch.Generator().manual_seed(3)
-    blobs = F.interpolate(torch.randn(count, 3, side // 16, side // 16, generator=draw), size=(side, side), mode="bicubic")
+    blobs = F.interpolate(
+        torch.randn(count, 3, side // 16, side // 16, generator=draw), size=(side, side), mode="bicubic"
+    )
     return blobs + 0.05 * torch.randn(count, 3, side, side, generator=draw)
 
 

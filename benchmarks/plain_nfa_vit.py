@@ -100,7 +100,9 @@ class Branch(nn.Module):
             zip(dims, depths, (1, 2, 5, 8), (8, 4, 2, 1), strict=True), 1
         ):
             setattr(self, f"patch_embed{stage}", Patches(channels, dim, 7 if stage == 1 else 3, 4 if stage == 1 else 2))
-            setattr(self, f"block{stage}", nn.ModuleList(Block(dim, heads, reduction, next(drops)) for _ in range(depth)))
+            setattr(
+                self, f"block{stage}", nn.ModuleList(Block(dim, heads, reduction, next(drops)) for _ in range(depth))
+            )
             setattr(self, f"norm{stage}", nn.LayerNorm(dim))
             channels = dim
 

@@ -31,9 +31,7 @@ def written_out(query: Tensor, key: Tensor, value: Tensor, allowed: Tensor) -> T
 @given(st.integers(2, 13), st.integers(2, 13), st.sampled_from([1, 2]), st.sampled_from([1, 3]))
 def test_fix_sparse_on_any_grid(rows: int, columns: int, reduction: int, heads: int) -> None:
     query, key, value = drawn(2, rows, columns, reduction, heads, 4)
-    groups_of_query = [
-        ((r // reduction) % 2, (c // reduction) % 2) for r in range(rows) for c in range(columns)
-    ]
+    groups_of_query = [((r // reduction) % 2, (c // reduction) % 2) for r in range(rows) for c in range(columns)]
     groups_of_key = [(r % 2, c % 2) for r in range(rows // reduction) for c in range(columns // reduction)]
     allowed = torch.tensor([[q == k for k in groups_of_key] for q in groups_of_query])
     found = attention.fix_sparse_attention(query, key, value, reduction=reduction)

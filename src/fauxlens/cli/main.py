@@ -20,6 +20,7 @@ from fauxlens.cli import (
     audit,
     console,
     degrade,
+    detectors,
     doctor,
     extract,
     fetch,
@@ -29,6 +30,7 @@ from fauxlens.cli import (
     split,
     status,
     verify,
+    weights,
 )
 from fauxlens.core.errors import (
     BadManifest,
@@ -36,13 +38,14 @@ from fauxlens.core.errors import (
     FauxlensError,
     Interrupted,
     MissingExtra,
+    NoWeights,
     OtherPlan,
     UnknownLayout,
     UnknownName,
 )
 from fauxlens.core.version import __version__
 
-_WRONG_USE = (BadSetting, UnknownName, UnknownLayout, BadManifest, MissingExtra, OtherPlan)
+_WRONG_USE = (BadSetting, UnknownName, UnknownLayout, BadManifest, MissingExtra, NoWeights, OtherPlan)
 _GO_ON = "give the same command again; what a long run has finished is kept"
 
 
@@ -90,6 +93,8 @@ app.command("fetch")(fetch.command)
 app.command("unpack")(fetch.unpack_command)
 app.command("extract-reals")(extract.command)
 app.command("prune")(prune.command)
+app.command("detectors")(detectors.command)
+app.add_typer(weights.app, name="weights")
 app.command("status")(status.command)
 app.command("doctor")(doctor.command)
 

@@ -22,6 +22,7 @@ class WeightFile:
         ""  # the prefix under which its tensors belong in the network: "", "classifier.", "noise_extractor.layers."
     )
     hub: str | None = None  # a repository on the Hugging Face hub that belongs to the owner
+    hub_name: str | None = None  # the file's name there, where it is another
     revision: str | None = None  # the revision that was checked, if one was
     sha256: str | None = None
     bytes: int | None = None

@@ -1,8 +1,8 @@
 """Files of weights to tensors by name, and from there into a network, strictly. Nothing in a file is ever run.
 
 safetensors are read as they are. Pickles (.pth, .pt, .tar, .th) are read by torch's weights-only reader, which knows
-tensors and plain containers; a settings object of argparse, which trainers like to leave beside the tensors, is
-replaced by an inert stand-in, and anything else is refused by name.
+tensors and plain containers; what trainers like to leave beside the tensors (settings of argparse, paths, numpy
+numbers) is replaced by an inert stand-in, and anything else is refused by name.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,14 +28,27 @@ CONTAINERS = ("model", "state_dict", "network", "net", "netC")
 HEADS = ("classifier",)
 """Tables of tensors that may lie beside the container: a head that was trained later, kept under its own name."""
 
+IGNORED = (
+    "argparse.Namespace",
+    "pathlib.PosixPath",
+    "pathlib.WindowsPath",
+    "pathlib._local.PosixPath",
+    "pathlib._local.WindowsPath",
+    "numpy.dtype",
+    "numpy.core.multiarray.scalar",
+    "numpy._core.multiarray.scalar",
+)
+"""Classes and functions that trainers' settings and scores are made of; each is read as an Ignored."""
+
 _SHOWN = 6
-_DAMAGED = (
-    RuntimeError, OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, IndexError, zipfile.BadZipFile,
-)  # fmt: skip
 
 
-class IgnoredSettings:
-    """What becomes of an argparse.Namespace in a checkpoint: it may be there, and nobody looks at it."""
+class Ignored:
+    """What becomes of anything in IGNORED: it may be there, and nobody looks at it."""
+
+    def __new__(cls, *given: object) -> Ignored:
+        """Whatever the file would have made of `given`."""
+        return super().__new__(cls)
 
     def __setstate__(self, state: object) -> None:
         pass
@@ -71,7 +85,14 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             head = stream.read(512)
     except OSError as fault:
         raise BadWeights("the file of weights cannot be read", where=path, got=fault.strerror) from fault
-    held = _read_safetensors(path) if _is_safetensors(head) else _read_pickle(path, head)
+    try:
+        held = _read_safetensors(path) if _is_safetensors(head) else _read_pickle(path, head)
+    except BadWeights:
+        raise
+    except Exception as bad:
+        # The readers have no error of their own for damaged bytes; they fail with whatever they stumble over.
+        first = (str(bad).strip().splitlines() or [type(bad).__name__])[0]
+        raise BadWeights(f"not a whole file of weights: {first}", where=path, hint="get the file again") from bad
     return unwrapped(held, path)
 
 
@@ -92,6 +113,10 @@ def unwrapped(held: Any, where: object = None) -> dict[str, Tensor]:
             held = inner
             break
     tensors = _tensors_of(held)
+    for name, tensor in tensors.items():
+        if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
+            kind = "a quantised" if tensor.is_quantized else f"{tensor.layout} on {tensor.device}"
+            raise BadWeights(f"'{name}' is not a plain tensor", where=where, wanted="numbers in full", got=kind)
     if not tensors:
         raise BadWeights("no tensors in the file", where=where, got=_some([str(name) for name in held]) or "nothing")
     if all(name.startswith("module.") for name in tensors):
@@ -126,7 +151,7 @@ def load_strictly(
 def check_finite(state: Mapping[str, Tensor], where: object = None) -> None:
     """Refuse tensors that hold NaN or infinity, by name."""
     for name, tensor in state.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        if (tensor.is_floating_point() or tensor.is_complex()) and not bool(torch.isfinite(tensor).all()):
             bad = int((~torch.isfinite(tensor)).sum())
             raise BadWeights(
                 f"'{name}' holds {bad:,} numbers that are NaN or infinite", where=where,
@@ -164,33 +189,55 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_pickle(path: Path, head: bytes) -> Any:
-    if not (head[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04") or _is_tar(head) or head[:1] == b"("):
+    if head[:2] == b"PK" and zipfile.is_zipfile(path):
+        _check_is_checkpoint(path)
+    elif head[:2] != b"PK" and (head[:1] not in (b"\x80", b"(") or len(head) < 2):
         raise BadWeights(
             "not a file of weights", where=path, wanted="safetensors or a torch checkpoint",
-            got=f"bytes {head[:4].hex() or 'none'}", hint=_web_page(head),
+            got=f"bytes {head[:4].hex() or 'none'}", hint=_what_it_is(head),
         )  # fmt: skip
     try:
-        with torch.serialization.safe_globals([(IgnoredSettings, "argparse.Namespace")]):
+        with torch.serialization.safe_globals([(Ignored, name) for name in IGNORED]), warnings.catch_warnings():
+            # Of the pickle's protocol: what cannot be read is an error, and what can be read is fine.
+            warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as refused:
-        named = re.search(r"GLOBAL ([\w.]+)", str(refused)) or re.search(r"`?([\w]+(?:\.[\w]+)+)`? ", str(refused))
+        named = re.search(r"GLOBAL ([\w.]+)", str(refused)) or re.search(r"function <[\w -]*?([\w.]+)>", str(refused))
+        if named is None:
+            raise BadWeights(
+                "not a checkpoint that can be read without running code", where=path,
+                hint="get the file again, or ask its owner for a state dict or safetensors",
+            ) from refused  # fmt: skip
         raise BadWeights(
             "reading this file would run code, which is never done", where=path,
-            wanted="tensors and plain containers", got=named.group(1) if named else "another object",
+            wanted="tensors and plain containers", got=named.group(1),
             hint="ask its owner for a state dict or safetensors",
         ) from refused  # fmt: skip
-    except _DAMAGED as bad:
-        first = (str(bad).strip().splitlines() or [type(bad).__name__])[0]
-        raise BadWeights(f"not a whole checkpoint: {first}", where=path, hint="get the file again") from bad
 
 
-def _is_tar(head: bytes) -> bool:
-    return head[257:262] == b"ustar"
+def _check_is_checkpoint(path: Path) -> None:
+    """Refuse zip archives that are not what torch.save writes: programs, and archives with the files inside."""
+    with zipfile.ZipFile(path) as archive:
+        members = [name for name in archive.namelist() if not name.endswith("/")]
+    if any(name.endswith("/constants.pkl") for name in members):
+        raise BadWeights(
+            "a TorchScript program, and programs are never run", where=path, wanted="tensors and plain containers",
+            hint="ask its owner for a state dict or safetensors",
+        )  # fmt: skip
+    if not any(name.endswith("/data.pkl") and name.count("/") == 1 for name in members):
+        raise BadWeights(
+            "an archive of files, not a checkpoint", where=path, got=_some(members) or "nothing inside",
+            hint="unpack it, and give the file of weights that is inside",
+        )  # fmt: skip
 
 
-def _web_page(head: bytes) -> str | None:
+def _what_it_is(head: bytes) -> str | None:
     if head.lstrip()[:1] == b"<":
         return "this is a web page; open its address in a browser and download the file itself"
+    if head[257:262] == b"ustar" or head[:2] == b"\x1f\x8b":
+        return "this is an archive; unpack it, and give the file of weights that is inside"
+    if head.startswith(b"version https://git-lfs"):
+        return "this is only git's pointer to the file; run `git lfs pull` where it came from, or download it"
     return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -16,6 +16,9 @@ from fauxlens.detectors.card import WeightFile, WeightSet
 from fauxlens.detectors.checkpoint import Difference, difference, load_strictly, read_tensors
 from fauxlens.detectors.detector import Detector, Loaded
 from fauxlens.detectors.table import DETECTORS, detector_class
+
+SUFFIXES = (".safetensors", ".pth", ".pt", ".th", ".tar", ".bin", ".ckpt", ".pkl")
+"""What files of weights are called; a word that ends otherwise is taken for the name of a set."""
 
 
 def load(
@@ -37,6 +40,9 @@ def load(
     """
     kind = detector_class(name)
     target = checked_device(device)
+    if setting is None and isinstance(weights, str):
+        # A set that is named brings its setting along.
+        setting = next((one.setting for one in kind.card.weights if one.name == weights), None)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         detector = kind(setting)
@@ -48,6 +54,12 @@ def load(
         _from_store(detector, weights, store)
     detector.to(target)
     return detector
+
+
+def without_numbers(kind: type[Detector], setting: str | None = None) -> Detector:
+    """A detector whose network has names and shapes only: it takes no memory, and nothing can be asked of it."""
+    with torch.device("meta"):
+        return kind(setting)
 
 
 def checked_device(device: str | torch.device) -> torch.device:
@@ -90,51 +102,67 @@ def fitted(
 
     The file must be one whole part; otherwise the error says how it differs, and which detector it would fit.
     """
+    closest: tuple[Difference, str] | None = None
+    for part, tried, found in _trials(detector, state, weights, where):
+        if not found:
+            return part, tried
+        if closest is None or _distance(found) < _distance(closest[0]):
+            closest = found, part
+    assert closest is not None  # there is always the whole network
+    nearest = f" (nearest: its part '{closest[1].rstrip('.')}')" if closest[1] else ""
+    raise BadWeights(
+        f"the file does not fit {detector.card.name}{nearest}: {closest[0]}", where=where,
+        hint=_who_fits(state, detector),
+    )  # fmt: skip
+
+
+def _trials(
+    detector: Detector, state: Mapping[str, Tensor], weights: WeightSet | None, where: object
+) -> Iterator[tuple[str, dict[str, Tensor], Difference]]:
+    """Every part the tensors may be, as they are and converted, with what is different; likely parts first."""
     wanted = detector.network.state_dict()
     parts: list[tuple[str, WeightFile | None]] = [(file.part, file) for file in weights.files] if weights else []
+    # Two parts can have the same names and shapes; then the name of the file says which one it is.
+    parts.sort(key=lambda one: one[1] is None or not isinstance(where, Path) or one[1].name != where.name)
     if "" not in [part for part, _ in parts]:
         parts.append(("", None))
-    closest: Difference | None = None
     for part, file in parts:
         inner = {key.removeprefix(part): value for key, value in wanted.items() if key.startswith(part)}
+        if not inner:
+            continue
         for tried in (dict(state), _converted(detector, state, weights, file)):
-            if tried is None:
-                continue
-            found = difference(tried, inner)
-            if not found:
-                return part, tried
-            if closest is None or _distance(found) < _distance(closest):
-                closest = found
-    raise BadWeights(
-        f"the file does not fit {detector.card.name}: {closest}", where=where, hint=_who_fits(state, detector.card.name)
-    )
+            if tried is not None:
+                yield part, tried, difference(tried, inner)
 
 
-def missing_weights(kind: type[Detector], weights: WeightSet) -> NoWeights:
+def missing_weights(kind: type[Detector], weights: WeightSet, lacking: Sequence[WeightFile] = ()) -> NoWeights:
     """The error for weights that are not here: where their owner publishes them, on which terms, what to type."""
     name = kind.card.name
-    fetchable = all(file.hub for file in weights.files)
-    step = f"`fauxlens weights get {name}`" if fetchable else f"`fauxlens weights import {name} FILE`"
-    sources = sorted({file.source for file in weights.files})
-    files = ", ".join(file.name for file in weights.files)
+    files = tuple(lacking) or weights.files
+    asked = f"{name}/{weights.name}" if len(kind.card.weights) > 1 else name
+    step = f"`fauxlens weights get {asked}`" if all(f.hub for f in files) else f"`fauxlens weights import {asked} FILE`"
+    sources = sorted({file.source for file in files})
+    names = ", ".join(file.name for file in files)
     return NoWeights(
-        f"the weights '{weights.name}' of {name} are not on this machine",
-        hint=f"get {files} from {' and '.join(sources)} ({weights.licence}; {weights.terms}), then {step}; "
+        f"the weights '{weights.name}' of {name} are not on this machine" + (", not all of them" if lacking else ""),
+        hint=f"get {names} from {' and '.join(sources)} ({weights.licence}; {weights.terms}), then {step}; "
         "or weights='random' to try the code",
     )
 
 
 def _is_path(given: str, kind: type[Detector]) -> bool:
-    known = {one.name for one in kind.card.weights}
-    if given in known:
+    if given in {one.name for one in kind.card.weights}:
         return False
-    return "/" in given or "\\" in given or Path(given).suffix != "" or Path(given).exists()
+    return "/" in given or "\\" in given or Path(given).suffix.lower() in SUFFIXES or Path(given).is_file()
 
 
 def _from_file(detector: Detector, path: Path) -> None:
     state = read_tensors(path)
-    weights = next(iter(_sets_of(detector)), None)
-    part, tensors = fitted(detector, state, weights, path)
+    sets: list[WeightSet | None] = [*_sets_of(detector)] or [None]
+    fitting = (
+        (part, tensors) for one in sets for part, tensors, found in _trials(detector, state, one, path) if not found
+    )
+    part, tensors = next(fitting, None) or fitted(detector, state, sets[0], path)
     if part:
         raise BadWeights(
             f"the file holds only a part of {detector.card.name} ('{part.rstrip('.')}')", where=path,
@@ -151,23 +179,37 @@ def _from_store(detector: Detector, name: str | None, store: Path | None) -> Non
             f"the weights '{weights.name}' belong to another setting", wanted=weights.setting, got=detector.setting
         )
     found = stores.find(detector.card.name, weights.name, store)
-    if found is None or {file.part for file in weights.files} - set(found.files):
+    if found is None:
         raise missing_weights(type(detector), weights)
+    if lacking := found.missing(weights):
+        raise missing_weights(type(detector), weights, lacking)
     if faults := stores.check(found):
         raise BadWeights("; ".join(faults), where=found.folder, hint="import the weights again")
-    state: dict[str, Tensor] = {}
-    for part, path in found.files.items():
-        state.update({part + key: tensor for key, tensor in read_tensors(path).items()})
-    load_strictly(detector.network, as_float(state), found.folder)
-    detector.weights = Loaded(weights.name, found.sha256, tuple(found.files.values()))
+    state = as_float(tensors_of(found))
+    if is_whole := covers(detector, found):
+        load_strictly(detector.network, state, found.folder)
+    else:
+        # Where training starts: what the files do not hold stays as it was drawn.
+        drawn = {
+            key: value for key, value in detector.network.state_dict().items() if not key.startswith(tuple(found.files))
+        }
+        load_strictly(detector.network, {**drawn, **state}, found.folder)
+    detector.weights = Loaded(weights.name, found.sha256 if is_whole else None, tuple(found.files.values()))
+
+
+def tensors_of(stored: stores.Stored) -> dict[str, Tensor]:
+    """All tensors of a stored set under the network's names."""
+    return {part + key: tensor for part, path in stored.files.items() for key, tensor in read_tensors(path).items()}
+
+
+def covers(detector: Detector, stored: stores.Stored) -> bool:
+    """Whether a set is all that the network needs; a set to start training from leaves its heads out."""
+    return all(key.startswith(tuple(stored.files)) for key in detector.network.state_dict())
 
 
 def as_float(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Half-precision tensors as float32: a processor computes in nothing smaller."""
-    return {
-        name: tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16, torch.float64) else tensor
-        for name, tensor in state.items()
-    }
+    """Numbers of any other precision as float32: a processor computes in nothing smaller."""
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
 
 
 def _sets_of(detector: Detector) -> list[WeightSet]:
@@ -180,7 +222,7 @@ def _converted(
 ) -> dict[str, Tensor] | None:
     try:
         return detector.convert(dict(state), weights, file)
-    except KeyError:  # a conversion that looks for names which another layout lacks
+    except (KeyError, IndexError, RuntimeError, FauxlensError):  # it looks for names or shapes that are not there
         return None
 
 
@@ -188,25 +230,31 @@ def _distance(found: Difference) -> int:
     return len(found.missing) + len(found.unexpected) + len(found.reshaped)
 
 
-def _who_fits(state: Mapping[str, Tensor], asked: str) -> str | None:
-    """'these are the weights of ...', when another detector's network has exactly these names and shapes."""
-    fitting = []
+def _who_fits(state: Mapping[str, Tensor], asked: Detector) -> str | None:
+    """'these tensors fit ...', when another network, or a part of one, has exactly these names and shapes."""
+    fitting: list[str] = []
     for name in DETECTORS:
         try:
             kind = detector_class(name)
             for setting in kind.settings:
-                with torch.device("meta"):
-                    wanted = kind(setting).network.state_dict()
-                parts = {file.part for one in kind.card.weights for file in one.files} | {""}
-                for part in parts:
-                    inner = {key.removeprefix(part): value for key, value in wanted.items() if key.startswith(part)}
-                    if inner and not difference(state, inner):
-                        fitting.append(name if setting == kind.settings[0] else f"{name} in its setting '{setting}'")
-                        break
+                detector = without_numbers(kind, setting)
+                is_asked = name == asked.card.name and setting == asked.setting
+                fitting += _fits(detector, state, is_asked)
         except FauxlensError:  # its extra is not installed; it cannot be asked
             continue
-    if not fitting:
-        return None
-    return f"these tensors fit {' or '.join(dict.fromkeys(fitting))}" + (
-        "" if asked not in fitting else ", see the setting"
-    )
+    return f"these tensors fit {' or '.join(dict.fromkeys(fitting))}" if fitting else None
+
+
+def _fits(detector: Detector, state: Mapping[str, Tensor], is_asked: bool) -> Iterator[str]:
+    name = detector.card.name
+    sets: list[WeightSet | None] = [*_sets_of(detector)] or [None]
+    for one in sets:
+        for part, _, found in _trials(detector, state, one, None):
+            if not found and part:
+                yield f"{name}/{one.name if one else ''}"
+            elif not found and not is_asked:
+                yield (
+                    name
+                    if detector.setting == type(detector).settings[0]
+                    else f"{name} in its setting '{detector.setting}'"
+                )

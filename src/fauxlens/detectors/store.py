@@ -4,7 +4,8 @@
     <store>/<detector>/<set>/card.json              where it came from, its terms, digests, when and by which version
 
 The store is FAUXLENS_WEIGHTS if that is set, else the user's cache folder. Weights that come with the package lie in
-`fauxlens/detectors/embedded`, in the same form.
+`fauxlens/detectors/embedded`, in the same form. The bytes of a .safetensors file depend on nothing but its tensors, so
+the digest of a set is the same on every machine.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +26,11 @@ from fauxlens.core.errors import BadWeights
 from fauxlens.core.files import atomic_path, sha256_of, write_json
 from fauxlens.core.version import __version__
 from fauxlens.detectors.card import WeightFile, WeightSet
+from fauxlens.work.lease import hold, open_file
 
 WHOLE = "network"
 _CARD = "card.json"
+_LOCK = ".lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,15 @@ class Stored:
     def sha256(self) -> str:
         """One digest for the set: of its files' digests in the order of their parts."""
         return joined_digest([self.card["files"][part]["sha256"] for part in sorted(self.files)])
+
+    @property
+    def bytes(self) -> int:
+        """How much room its files take, as written."""
+        return sum(int(facts.get("bytes", 0)) for facts in self.card["files"].values())
+
+    def missing(self, weights: WeightSet) -> tuple[WeightFile, ...]:
+        """Which of the owner's files were not imported yet; none when the whole network came in one."""
+        return () if "" in self.files else tuple(file for file in weights.files if file.part not in self.files)
 
 
 def joined_digest(digests: list[str]) -> str:
@@ -94,24 +107,50 @@ def put(
 
     folder = (store or store_folder()) / safe(detector) / safe(weights.name)
     target = folder / f"{_file_name(part)}.safetensors"
-    facts = {"detector": detector, "set": weights.name, "part": part, "licence": weights.licence, "format": "pt"}
-    with atomic_path(target) as temporary:
-        save_file({name: tensor.contiguous().clone() for name, tensor in state.items()}, temporary, facts)
-    old = _card_of(folder) if (folder / _CARD).is_file() else {}
-    files = dict(old.get("files", {}))
-    files[part] = {
-        "file": target.name,
-        "sha256": sha256_of(target),
-        "bytes": target.stat().st_size,
-        "tensors": len(state),
-        "parameters": sum(tensor.numel() for tensor in state.values() if tensor.is_floating_point()),
-        "from": None if source is None else {"name": source.name, "sha256": sha256_of(source)},
-        "owner": None if file is None else file.source,
-    }
-    facts_of_set = {key: value for key, value in asdict(weights).items() if key != "files"}
-    card = {**facts_of_set, "detector": detector, "files": files, "written_by": f"fauxlens {__version__}"}
-    write_json(folder / _CARD, card)
-    return _read(detector, weights.name, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):
+        with atomic_path(target) as temporary:
+            # One entry of metadata, and a fixed one: two would be written in any order, and change the digest.
+            save_file(
+                {name: tensor.contiguous().clone() for name, tensor in state.items()}, temporary, {"format": "pt"}
+            )
+        before = _files_before(folder)
+        # The whole network takes the place of its parts, and a part that of the whole.
+        files = {name: facts for name, facts in before.items() if bool(name) == bool(part)}
+        files[part] = {
+            "file": target.name,
+            "sha256": sha256_of(target),
+            "bytes": target.stat().st_size,
+            "tensors": len(state),
+            "parameters": sum(tensor.numel() for tensor in state.values() if tensor.is_floating_point()),
+            "from": None if source is None else {"name": source.name, "sha256": sha256_of(source)},
+            "owner": None if file is None else file.source,
+        }
+        facts_of_set = {key: value for key, value in asdict(weights).items() if key != "files"}
+        card = {**facts_of_set, "detector": detector, "files": files, "written_by": f"fauxlens {__version__}"}
+        write_json(folder / _CARD, card)
+        for name in before.keys() - files.keys():
+            (folder / before[name]["file"]).unlink(missing_ok=True)
+        return _read(detector, weights.name, folder)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Nobody else writes into the folder while the block lasts; two imports of one set take turns."""
+    handle = open_file(folder / _LOCK)
+    try:
+        hold(handle, wait=True)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _files_before(folder: Path) -> dict[str, Any]:
+    """What the card says so far; a damaged card is written anew, and its parts must be imported again."""
+    try:
+        return dict(_card_of(folder)["files"])
+    except BadWeights:
+        return {}
 
 
 def check(stored: Stored) -> list[str]:
@@ -119,22 +158,42 @@ def check(stored: Stored) -> list[str]:
     faults = []
     for part, facts in stored.card["files"].items():
         path = stored.folder / facts["file"]
-        if not path.is_file():
-            faults.append(f"{path.name} ({part or 'the network'}) is gone")
-        elif sha256_of(path) != facts["sha256"]:
-            faults.append(f"{path.name} ({part or 'the network'}) has changed since it was imported")
+        told = f"{path.name} ({part.rstrip('.') or 'the network'})"
+        try:
+            found = sha256_of(path)
+        except FileNotFoundError:
+            faults.append(f"{told} is gone")
+        except OSError as fault:
+            faults.append(f"{told} cannot be read: {fault.strerror}")
+        else:
+            if found != facts["sha256"]:
+                faults.append(f"{told} has changed since it was imported")
     return faults
 
 
 def listed(store: Path | None = None) -> list[Stored]:
-    """Every set of weights on this machine, by detector and name."""
-    found = {}
-    for base in (embedded_folder(), store or store_folder()):
-        for card in sorted(base.glob(f"*/*/{_CARD}")):
-            held = _card_of(card.parent)
-            detector, name = str(held.get("detector", card.parent.parent.name)), str(held.get("name", card.parent.name))
-            found[detector, name] = _read(detector, name, card.parent)
+    """Every set of weights on this machine whose card can be read, by detector and name."""
+    found: dict[tuple[str, str], Stored] = {}
+    for folder in folders(store):
+        with suppress(BadWeights):
+            one = open_folder(folder)
+            found[one.detector, one.name] = one
     return [found[key] for key in sorted(found)]
+
+
+def folders(store: Path | None = None) -> list[Path]:
+    """Every folder with a card: of the package first, then of the store, whatever state they are in."""
+    return [
+        card.parent
+        for base in (embedded_folder(), store or store_folder())
+        for card in sorted(base.glob(f"*/*/{_CARD}"))
+    ]
+
+
+def open_folder(folder: Path) -> Stored:
+    """The set that lies in a folder, by what its card says."""
+    card = _card_of(folder)
+    return _read(str(card.get("detector", folder.parent.name)), str(card.get("name", folder.name)), folder)
 
 
 def safe(name: str) -> str:
@@ -143,7 +202,8 @@ def safe(name: str) -> str:
     >>> safe("noiseprint++")
     'noiseprint++'
     """
-    return "".join(letter if letter.isalnum() or letter in "._+-" else "_" for letter in name)
+    kept = "".join(letter if letter.isalnum() or letter in "._+-" else "_" for letter in name)
+    return kept if kept.strip(".") or not kept else "_" + kept  # dots alone would be another folder
 
 
 def _file_name(part: str) -> str:
@@ -153,8 +213,13 @@ def _file_name(part: str) -> str:
 def _card_of(folder: Path) -> dict[str, Any]:
     try:
         card = json.loads((folder / _CARD).read_text(encoding="utf-8"))
-        if not isinstance(card, dict) or not isinstance(card.get("files"), dict):
+        if not isinstance(card, dict) or not isinstance(card.get("files"), dict) or not card["files"]:
             raise ValueError("no table of files")
+        for part, facts in card["files"].items():
+            name = facts.get("file") if isinstance(facts, dict) else None
+            # A name and no path: a card leads to nothing outside its own folder.
+            if not isinstance(name, str) or Path(name).name != name or not isinstance(facts.get("sha256"), str):
+                raise ValueError(f"no file and digest for '{part or WHOLE}'")
     except (OSError, ValueError) as bad:
         raise BadWeights(f"the card of these weights cannot be read: {bad}", where=folder / _CARD,
                          hint="delete the folder and import the weights again") from bad  # fmt: skip

@@ -10,10 +10,12 @@ from fauxlens.detectors.detector import Detector
 DETECTORS: dict[str, str] = {
     "cnnspot": "fauxlens.detectors.resnet50:CnnSpot",
     "corvi2022": "fauxlens.detectors.resnet50:Corvi2022",
+    "f3net": "fauxlens.detectors.f3net:F3NetDetector",
+    "fatformer": "fauxlens.detectors.fatformer:FatFormerDetector",
     "freqnet": "fauxlens.detectors.freqnet:FreqNetDetector",
     "grag2021": "fauxlens.detectors.resnet50:Grag2021",
     "gramnet": "fauxlens.detectors.gramnet:GramNetDetector",
-    "f3net": "fauxlens.detectors.f3net:F3NetDetector",
+    "lasted": "fauxlens.detectors.lasted:LastedDetector",
     "lgrad": "fauxlens.detectors.lgrad:LGradDetector",
     "mantra-net": "fauxlens.detectors.mantra_net:MantraNetDetector",
     "mvss-net": "fauxlens.detectors.mvss_net:MvssNetDetector",
@@ -23,10 +25,6 @@ DETECTORS: dict[str, str] = {
     "resnet50": "fauxlens.detectors.resnet50:GenImageResNet50",
     "sparsevit": "fauxlens.detectors.sparse_vit:SparseVitDetector",
     "trufor": "fauxlens.detectors.trufor:TruForDetector",
-    "fatformer": "fauxlens.detectors.fatformer:FatFormerDetector",
-    "lasted": "fauxlens.detectors.lasted:LastedDetector",
-    "nfa-vit": "fauxlens.detectors.nfa_vit:NfaVitDetector",
-    "noiseprint++": "fauxlens.detectors.noiseprint:Noiseprint",
     "univfd": "fauxlens.detectors.univfd:UnivFd",
 }
 

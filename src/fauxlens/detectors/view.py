@@ -118,7 +118,6 @@ def centre_window(height: int, width: int, side: int) -> Window:
     return Window(round((height - rows) / 2.0), round((width - columns) / 2.0), rows, columns)
 
 
-
 def mirrored_crop(pixels: Pixels, side: int, to_tensor: Callable[[Pixels], Tensor]) -> Prepared:
     """The middle `side` x `side`; a smaller picture is mirrored at its borders, which are not repeated.
 
