@@ -49,7 +49,7 @@ class MixSettings:
     def drop_rates(self) -> list[list[float]]:
         """The drop-path rate of each block: from 0 in the first to `drop_path` in the last of all, evenly."""
         total = sum(self.depths)
-        rates = iter(torch.linspace(0, self.drop_path, total, dtype=torch.float64).tolist())
+        rates = iter(torch.linspace(0, self.drop_path, total, dtype=torch.float64, device="cpu").tolist())
         return [[next(rates) for _ in range(depth)] for depth in self.depths]
 
 
