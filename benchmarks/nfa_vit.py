@@ -201,9 +201,9 @@ def peak_of(what: str, given: argparse.Namespace) -> float:
 def both():  # type: ignore[no-untyped-def]
     """Our network and the plain one with the same weights, large enough that the masks depend on the picture."""
     import torch
-    from plain_nfa_vit import PlainNfaVit
 
     from fauxlens.detectors import load
+    from plain_nfa_vit import PlainNfaVit
 
     ours = load("nfa-vit", "random").network
     with torch.no_grad():

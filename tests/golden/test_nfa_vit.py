@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import golden_nfa
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+import golden_nfa
 from fauxlens.detectors.nfa_vit import SETTINGS, NfaVit
 
 NUMBERS = dict(np.load(golden_nfa.GOLDEN))

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import ClassVar, cast
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -48,7 +48,7 @@ _RESIZED = 256  # pixels of the square that the centre is cut from
 class FatFormerSettings:
     """The sizes of a FatFormer; by default the released one's."""
 
-    clip: ClipSettings = ClipSettings()
+    clip: ClipSettings = field(default_factory=ClipSettings)
     adapter_every: int = 3  # the last block of each so many gets an adapter
     adapter_width: int = 64
     adapter_groups: int = 128
@@ -210,8 +210,9 @@ class FatFormer(nn.Module):
         super().__init__()
         self.settings = settings or FatFormerSettings()
         clip = self.settings.clip
-        self.image = image_tower(clip, "FatFormer")
-        self.text = text_tower(clip, "FatFormer")
+        # The library's own classes, whose parts a checker of types cannot see.
+        self.image: Any = image_tower(clip, "FatFormer")
+        self.text: Any = text_tower(clip, "FatFormer")
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         layers = self.image.vision_model.encoder.layers
         every = self.settings.adapter_every
@@ -240,7 +241,7 @@ class FatFormer(nn.Module):
             else:
                 tokens = attended(layer, tokens)
                 tokens = tokens + mixed(layer, tokens)
-        return self.image.visual_projection(tower.post_layernorm(tokens))  # type: ignore[no-any-return, operator]
+        return self.image.visual_projection(tower.post_layernorm(tokens))  # type: ignore[no-any-return]
 
     def text_features(self, prompts: Tensor) -> Tensor:
         """(N, 2, context, C) -> (N, 2, projection), read where each sentence ends; not normalised."""
@@ -253,7 +254,7 @@ class FatFormer(nn.Module):
             tokens = attended(layer, tokens, mask)
             tokens = tokens + mixed(layer, tokens)
         end = self.settings.learned + len(self.settings.words[0])
-        found = self.text.text_projection(tower.final_layer_norm(tokens[:, end]))  # type: ignore[operator]
+        found = self.text.text_projection(tower.final_layer_norm(tokens[:, end]))
         return found.unflatten(0, prompts.shape[:2])  # type: ignore[no-any-return]
 
     def class_logits(self, batch: Tensor) -> Tensor:

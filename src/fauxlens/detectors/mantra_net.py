@@ -214,7 +214,7 @@ class MantraNetDetector(Detector):
             "decides.",
             "Everything is relative to the rest of the picture: where all of it was made by a machine, there is no "
             "difference to find.",
-            "At native size the output of one layer takes a kilobyte a pixel; for large pictures set `showing` to 'resize'.",
+            "At native size the output of one layer takes a kilobyte a pixel; or set `showing` to 'resize'.",
             "The released file has 32 filters in its first block where the paper says 16, so published scores differ "
             "slightly from it.",
             "'resize' uses this package's bilinear resampler; which one IMDLBenCo's numbers used was not checked.",

@@ -80,7 +80,7 @@ def least_similar(weights: Tensor, share: float) -> Tensor:
     count = max(1, int(weights.shape[-1] * share))
     lowest = torch.finfo(weights.dtype).min
     plain = weights.device.type == "cpu" and weights.dtype in (torch.float32, torch.float64)
-    if not plain or torch.compiler.is_compiling() or torch.compiler.is_exporting() or torch.jit.is_tracing():
+    if not plain or torch.compiler.is_compiling() or torch.compiler.is_exporting():
         return torch.full_like(weights, lowest).scatter_(-1, _smallest(weights, count), 0.0)
     # NumPy's selection takes a fifth of the time of topk's, but gives a bound rather than a choice: where several keys
     # tie at the bound, a row would get too many, and those rows are chosen as topk chooses.
