@@ -6,13 +6,13 @@ import math
 
 import pytest
 import torch
-from golden_zoo import assert_close, assert_probes, golden, probing, weight, worst_share
 from torch import Tensor, nn
 
 from fauxlens.core.errors import BadWeights
 from fauxlens.detectors.fatformer import AdaptedBlock, FatFormer, FatFormerDetector, HaarBands, HaarSum
 from fauxlens.detectors.load import fitted
 from fauxlens.detectors.view import CLIP_DEVIATION, CLIP_MEAN, normalised
+from golden_zoo import assert_close, assert_probes, golden, probing, weight, worst_share
 
 WANTED = golden("fatformer")
 SHARE = 1e-4

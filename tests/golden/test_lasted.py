@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from golden_zoo import assert_close, assert_probes, golden, probing, weight, worst_share
 from torch import Tensor, nn
 
 from fauxlens.core.errors import BadWeights
 from fauxlens.detectors.lasted import Lasted, LastedDetector
 from fauxlens.detectors.load import fitted
+from golden_zoo import assert_close, assert_probes, golden, probing, weight, worst_share
 
 WANTED = golden("lasted")
 SHARE = 1e-3  # as measured for this network: what float32 itself costs was never compared with float64

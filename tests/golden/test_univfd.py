@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from golden_zoo import Golden, assert_close, assert_probes, golden, probing, weight, worst_share
 from torch import Tensor, nn
 
 from fauxlens.core.errors import BadWeights
 from fauxlens.detectors.load import fitted
 from fauxlens.detectors.univfd import UnivFd, UnivFdNetwork
 from fauxlens.detectors.view import normalised
+from golden_zoo import Golden, assert_close, assert_probes, golden, probing, weight, worst_share
 
 WANTED = golden("univfd")
 SHARE = 1e-4

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import ClassVar, cast
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -48,7 +48,7 @@ _RESIZED = 256  # pixels of the square that the centre is cut from
 class FatFormerSettings:
     """The sizes of a FatFormer; by default the released one's."""
 
-    clip: ClipSettings = ClipSettings()
+    clip: ClipSettings = field(default_factory=ClipSettings)
     adapter_every: int = 3  # the last block of each so many gets an adapter
     adapter_width: int = 64
     adapter_groups: int = 128
@@ -73,6 +73,11 @@ class FatFormerSettings:
 class HaarBands(nn.Module):
     """One level of the orthonormal Haar transform; its filters are buffers because the released file holds them."""
 
+    h0_col: Tensor
+    h0_row: Tensor
+    h1_col: Tensor
+    h1_row: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         low, high = _haar()
@@ -92,6 +97,11 @@ class HaarBands(nn.Module):
 
 class HaarSum(nn.Module):
     """What `HaarBands` took apart, put together again."""
+
+    g0_col: Tensor
+    g0_row: Tensor
+    g1_col: Tensor
+    g1_row: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -172,6 +182,9 @@ class AdaptedBlock(nn.Module):
 class LanguageGuidedAlignment(nn.Module):
     """The two prompts of each picture: start, the learned vectors after they have looked at it, word, end, filling."""
 
+    token_prefix: Tensor
+    token_suffix: Tensor
+
     def __init__(self, settings: FatFormerSettings, words: nn.Embedding) -> None:
         super().__init__()
         width = settings.clip.text_width
@@ -190,7 +203,7 @@ class LanguageGuidedAlignment(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(N, L, C) of the picture -> (N, 2, context, C), before positions are added."""
-        prefix, suffix = cast(Tensor, self.token_prefix), cast(Tensor, self.token_suffix)
+        prefix, suffix = self.token_prefix, self.token_suffix
         count, classes = tokens.shape[0], prefix.shape[0]
         learned = self.ctx.expand(count, -1, -1)
         learned = self.norm1(learned + _look(self.patch_basaed_enhancer, learned, tokens))
@@ -210,8 +223,8 @@ class FatFormer(nn.Module):
         super().__init__()
         self.settings = settings or FatFormerSettings()
         clip = self.settings.clip
-        self.image = image_tower(clip, "FatFormer")
-        self.text = text_tower(clip, "FatFormer")
+        self.image: Any = image_tower(clip, "FatFormer")
+        self.text: Any = text_tower(clip, "FatFormer")
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
         layers = self.image.vision_model.encoder.layers
         every = self.settings.adapter_every
@@ -240,7 +253,7 @@ class FatFormer(nn.Module):
             else:
                 tokens = attended(layer, tokens)
                 tokens = tokens + mixed(layer, tokens)
-        return self.image.visual_projection(tower.post_layernorm(tokens))  # type: ignore[no-any-return, operator]
+        return self.image.visual_projection(tower.post_layernorm(tokens))  # type: ignore[no-any-return]
 
     def text_features(self, prompts: Tensor) -> Tensor:
         """(N, 2, context, C) -> (N, 2, projection), read where each sentence ends; not normalised."""
@@ -253,7 +266,7 @@ class FatFormer(nn.Module):
             tokens = attended(layer, tokens, mask)
             tokens = tokens + mixed(layer, tokens)
         end = self.settings.learned + len(self.settings.words[0])
-        found = self.text.text_projection(tower.final_layer_norm(tokens[:, end]))  # type: ignore[operator]
+        found = self.text.text_projection(tower.final_layer_norm(tokens[:, end]))
         return found.unflatten(0, prompts.shape[:2])  # type: ignore[no-any-return]
 
     def class_logits(self, batch: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, cast
 
@@ -46,7 +46,7 @@ class LastedSettings:
     depths: tuple[int, int, int, int] = (3, 15, 36, 10)
     heads: int = 64
     features: int = 1024
-    text: ClipSettings = ClipSettings(text_width=1024, projection=1024)
+    text: ClipSettings = field(default_factory=lambda: ClipSettings(text_width=1024, projection=1024))
 
     @property
     def channels(self) -> int:
@@ -108,7 +108,7 @@ class AttentionPool(nn.Module):
         tokens = torch.cat([places.mean(dim=1, keepdim=True), places], dim=1) + self.positional_embedding
 
         def by_head(found: Tensor) -> Tensor:
-            return found.unflatten(2, (self.heads, -1)).transpose(1, 2)  # type: ignore[no-any-return]
+            return found.unflatten(2, (self.heads, -1)).transpose(1, 2)  # type: ignore[no-any-return, no-untyped-call]
 
         query, key, value = (
             by_head(self.q_proj(tokens[:, :1])),
@@ -257,8 +257,8 @@ class LastedDetector(Detector):
                 ),
                 licence="MIT (the code; the drive folder states no terms of its own)",
                 use="open",
-                terms="no terms beside the code's MIT; its data sets ask for a signed form, and the model card of CLIP, "
-                "from which it starts, calls any deployed use out of scope",
+                terms="no terms beside the code's MIT; its data sets ask for a signed form, and the model card of "
+                "CLIP, from which it starts, calls any deployed use out of scope",
                 trained_on="real and synthetic photos and paintings, with captions",
                 labels=(),
             ),
@@ -280,12 +280,13 @@ class LastedDetector(Detector):
         ),
         limits=(
             NO_ANCHORS + ".",
-            "The logit is the anchors' threshold minus the cosine, so its sigmoid stays near one half and is no chance. "
-            "The threshold is ours: a share of the anchors, each left out in turn, lies below it.",
+            "The logit is the anchors' threshold minus the cosine, so its sigmoid stays near one half and is no "
+            "chance. The threshold is ours: a share of the anchors, each left out in turn, lies below it.",
             "The authors draw up to 100 anchors at random from the test list, and their accuracy takes its threshold "
             "from the test pictures: the middle of the list of thresholds of the ROC curve, or two clusters that are "
             "named afterwards. Their accuracies cannot be had on pictures that come one by one.",
-            "ImagiNet fixes a list of 100 anchors and fits a logistic calibration; all 100 are members of its test set.",
+            "ImagiNet fixes a list of 100 anchors and fits a logistic calibration; all 100 are members of its test "
+            "set.",
             "The text tower and the two unused heads of the released file (204,847,877 parameters) are no part of this "
             "network.",
             "A picture below 448 pixels is seen with mirrored borders, a larger one only in its middle.",
@@ -369,5 +370,5 @@ class LastedDetector(Detector):
     def convert(
         self, state: dict[str, Tensor], weights: WeightSet | None, file: WeightFile | None
     ) -> dict[str, Tensor]:
-        """The released file without what no answer needs; only tensors of the expected names and shapes are left out."""
+        """The released file without what no answer needs, where its names and shapes are the expected ones."""
         return without(state, self.sizes.unused_shapes())
