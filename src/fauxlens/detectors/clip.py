@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,10 +42,13 @@ class ClipSettings:
         return self.side // self.patch
 
 
-def image_tower(settings: ClipSettings, purpose: str) -> nn.Module:
-    """The vision transformer with its projection, with fresh weights; `purpose` tells whose library is missing."""
+def image_tower(settings: ClipSettings, purpose: str) -> Any:
+    """The vision transformer with its projection, with fresh weights; `purpose` tells whose library is missing.
+
+    The library tells no types, so what comes back is Any; it is a module.
+    """
     transformers = need("transformers", "zoo", purpose)
-    tower: nn.Module = transformers.CLIPVisionModelWithProjection(
+    return transformers.CLIPVisionModelWithProjection(
         transformers.CLIPVisionConfig(
             image_size=settings.side, patch_size=settings.patch, hidden_size=settings.image_width,
             intermediate_size=4 * settings.image_width, num_hidden_layers=settings.image_layers,
@@ -52,13 +56,12 @@ def image_tower(settings: ClipSettings, purpose: str) -> nn.Module:
             hidden_act="quick_gelu", layer_norm_eps=_EPSILON,
         )
     )  # fmt: skip
-    return tower
 
 
-def text_tower(settings: ClipSettings, purpose: str) -> nn.Module:
+def text_tower(settings: ClipSettings, purpose: str) -> Any:
     """The text transformer with its projection, with fresh weights."""
     transformers = need("transformers", "zoo", purpose)
-    tower: nn.Module = transformers.CLIPTextModelWithProjection(
+    return transformers.CLIPTextModelWithProjection(
         transformers.CLIPTextConfig(
             vocab_size=settings.vocabulary, max_position_embeddings=settings.context,
             hidden_size=settings.text_width, intermediate_size=4 * settings.text_width,
@@ -68,7 +71,6 @@ def text_tower(settings: ClipSettings, purpose: str) -> nn.Module:
             bos_token_id=settings.vocabulary - 2, eos_token_id=settings.vocabulary - 1, pad_token_id=0,
         )
     )  # fmt: skip
-    return tower
 
 
 def attended(layer: nn.Module, tokens: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -73,6 +73,11 @@ class FatFormerSettings:
 class HaarBands(nn.Module):
     """One level of the orthonormal Haar transform; its filters are buffers because the released file holds them."""
 
+    h0_col: Tensor
+    h0_row: Tensor
+    h1_col: Tensor
+    h1_row: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         low, high = _haar()
@@ -92,6 +97,11 @@ class HaarBands(nn.Module):
 
 class HaarSum(nn.Module):
     """What `HaarBands` took apart, put together again."""
+
+    g0_col: Tensor
+    g0_row: Tensor
+    g1_col: Tensor
+    g1_row: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -172,6 +182,9 @@ class AdaptedBlock(nn.Module):
 class LanguageGuidedAlignment(nn.Module):
     """The two prompts of each picture: start, the learned vectors after they have looked at it, word, end, filling."""
 
+    token_prefix: Tensor
+    token_suffix: Tensor
+
     def __init__(self, settings: FatFormerSettings, words: nn.Embedding) -> None:
         super().__init__()
         width = settings.clip.text_width
@@ -190,7 +203,7 @@ class LanguageGuidedAlignment(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(N, L, C) of the picture -> (N, 2, context, C), before positions are added."""
-        prefix, suffix = cast(Tensor, self.token_prefix), cast(Tensor, self.token_suffix)
+        prefix, suffix = self.token_prefix, self.token_suffix
         count, classes = tokens.shape[0], prefix.shape[0]
         learned = self.ctx.expand(count, -1, -1)
         learned = self.norm1(learned + _look(self.patch_basaed_enhancer, learned, tokens))
@@ -210,7 +223,6 @@ class FatFormer(nn.Module):
         super().__init__()
         self.settings = settings or FatFormerSettings()
         clip = self.settings.clip
-        # The library's own classes, whose parts a checker of types cannot see.
         self.image: Any = image_tower(clip, "FatFormer")
         self.text: Any = text_tower(clip, "FatFormer")
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))

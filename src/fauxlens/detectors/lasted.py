@@ -108,7 +108,7 @@ class AttentionPool(nn.Module):
         tokens = torch.cat([places.mean(dim=1, keepdim=True), places], dim=1) + self.positional_embedding
 
         def by_head(found: Tensor) -> Tensor:
-            return torch.unflatten(found, 2, (self.heads, -1)).transpose(1, 2)
+            return found.unflatten(2, (self.heads, -1)).transpose(1, 2)  # type: ignore[no-any-return, no-untyped-call]
 
         query, key, value = (
             by_head(self.q_proj(tokens[:, :1])),
@@ -280,12 +280,13 @@ class LastedDetector(Detector):
         ),
         limits=(
             NO_ANCHORS + ".",
-            "The logit is the anchors' threshold minus the cosine, so its sigmoid stays near one half and is no chance."
-            " The threshold is ours: a share of the anchors, each left out in turn, lies below it.",
+            "The logit is the anchors' threshold minus the cosine, so its sigmoid stays near one half and is no "
+            "chance. The threshold is ours: a share of the anchors, each left out in turn, lies below it.",
             "The authors draw up to 100 anchors at random from the test list, and their accuracy takes its threshold "
             "from the test pictures: the middle of the list of thresholds of the ROC curve, or two clusters that are "
             "named afterwards. Their accuracies cannot be had on pictures that come one by one.",
-            "ImagiNet fixes a list of 100 anchors and fits a logistic calibration; all 100 are in its test set.",
+            "ImagiNet fixes a list of 100 anchors and fits a logistic calibration; all 100 are members of its test "
+            "set.",
             "The text tower and the two unused heads of the released file (204,847,877 parameters) are no part of this "
             "network.",
             "A picture below 448 pixels is seen with mirrored borders, a larger one only in its middle.",
@@ -369,5 +370,5 @@ class LastedDetector(Detector):
     def convert(
         self, state: dict[str, Tensor], weights: WeightSet | None, file: WeightFile | None
     ) -> dict[str, Tensor]:
-        """The released file without what no answer needs; only the expected names and shapes are left out."""
+        """The released file without what no answer needs, where its names and shapes are the expected ones."""
         return without(state, self.sizes.unused_shapes())

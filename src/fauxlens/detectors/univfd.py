@@ -7,7 +7,7 @@ normalised, and the picture is not resized, so only its middle 224 x 224 pixels 
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -34,7 +34,7 @@ class UnivFdNetwork(nn.Module):
     def __init__(self, settings: ClipSettings | None = None) -> None:
         super().__init__()
         settings = settings or ClipSettings()
-        self.clip = image_tower(settings, "UnivFD")
+        self.clip: Any = image_tower(settings, "UnivFD")
         self.fc = nn.Linear(settings.projection, 1)
 
     def embedding(self, batch: Tensor) -> Tensor:
