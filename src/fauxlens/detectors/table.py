@@ -10,6 +10,7 @@ from fauxlens.detectors.detector import Detector
 DETECTORS: dict[str, str] = {
     "nfa-vit": "fauxlens.detectors.nfa_vit:NfaVitDetector",
     "noiseprint++": "fauxlens.detectors.noiseprint:Noiseprint",
+    "pscc-net": "fauxlens.detectors.pscc_net:PsccNetDetector",
     "sparsevit": "fauxlens.detectors.sparse_vit:SparseVitDetector",
     "trufor": "fauxlens.detectors.trufor:TruForDetector",
 }
