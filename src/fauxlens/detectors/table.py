@@ -26,6 +26,7 @@ DETECTORS: dict[str, str] = {
     "noiseprint++": "fauxlens.detectors.noiseprint:Noiseprint",
     "npr": "fauxlens.detectors.npr:Npr",
     "resnet50": "fauxlens.detectors.resnet50:GenImageResNet50",
+    "pscc-net": "fauxlens.detectors.pscc_net:PsccNetDetector",
     "sparsevit": "fauxlens.detectors.sparse_vit:SparseVitDetector",
     "trufor": "fauxlens.detectors.trufor:TruForDetector",
     "univfd": "fauxlens.detectors.univfd:UnivFd",

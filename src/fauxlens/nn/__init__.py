@@ -7,6 +7,7 @@ noiseprint.py       the 17-layer noise extractor (DnCNN) of Noiseprint++
 residuals.py        fixed noise residuals that cost next to nothing; SRM kernels
 mlp_decoder.py      SegFormer's decoder: levels to one width and size, fused, projected
 decoder.py          levels weighted by learnt vectors, summed, projected to one map
+hrnet.py            branches at falling resolutions that exchange what they see
 resnet.py           ResNet trunks with the strides, dilations and stems that the detectors ask for
 xception.py         Xception's trunk
 """
