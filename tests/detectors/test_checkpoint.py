@@ -74,7 +74,9 @@ def test_what_trainers_leave_beside_the_tensors_is_looked_over(is_zip: bool, tmp
         "epoch": 7,
         "scaler": {"scale": 65536.0},
         "best": np.float64(0.5),
-        "args": argparse.Namespace(lr=1e-4, output=pathlib.PurePosixPath("x").name, where=Path("out"), nested={"a": (1,)}),
+        "args": argparse.Namespace(
+            lr=1e-4, output=pathlib.PurePosixPath("x").name, where=Path("out"), nested={"a": (1,)}
+        ),
     }
     torch.save(held, tmp_path / "checkpoint-7.pth", _use_new_zipfile_serialization=is_zip)
     found = read_tensors(tmp_path / "checkpoint-7.pth")
@@ -215,12 +217,16 @@ def test_tensors_that_are_not_plain_are_refused_by_name() -> None:
 
 def test_differences_are_named_and_counted() -> None:
     wanted = {f"w{n}": torch.ones(2) for n in range(9)}
-    found = difference({"w0": torch.ones(2), "w1": torch.ones(2, 1), "w2": torch.tensor(1.0), "x": torch.ones(1)}, wanted)
+    found = difference(
+        {"w0": torch.ones(2), "w1": torch.ones(2, 1), "w2": torch.tensor(1.0), "x": torch.ones(1)}, wanted
+    )
     assert found.missing == tuple(f"w{n}" for n in range(3, 9))
     assert found.unexpected == ("x",)
     assert found.reshaped == (("w1", (2,), (2, 1)), ("w2", (2,), ()))
     told = str(found)
-    assert told.startswith("6 missing (w3, w4, w5, w6, w7, w8), 1 unexpected (x), 2 of another shape (w1: wanted 2, got 2x1")
+    assert told.startswith(
+        "6 missing (w3, w4, w5, w6, w7, w8), 1 unexpected (x), 2 of another shape (w1: wanted 2, got 2x1"
+    )
     assert "w2: wanted 2, got one number" in told
     assert str(difference({}, wanted)).startswith("9 missing (w0, w1, w2, w3, w4, w5 and 3 more)")
     assert not difference(wanted, wanted)

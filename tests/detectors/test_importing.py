@@ -13,7 +13,7 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -76,7 +76,9 @@ class Toy(Detector):
     def prepare(self, pixels: Pixels) -> Prepared:
         return resized(pixels, (8, 8), normalised)
 
-    def convert(self, state: dict[str, Tensor], weights: WeightSet | None, file: WeightFile | None) -> dict[str, Tensor]:
+    def convert(
+        self, state: dict[str, Tensor], weights: WeightSet | None, file: WeightFile | None
+    ) -> dict[str, Tensor]:
         if "old.weight" in state:
             return {"trunk.weight": state.pop("old.weight"), "trunk.bias": state.pop("old.bias"), **state}
         return state
@@ -121,7 +123,7 @@ def test_a_file_becomes_the_detector(toy: Path) -> None:
     done = import_files("toy/first", [path])
     assert (done.detector, done.set, done.missing) == ("toy", "first", ())
     told = done.files[0]
-    assert (told.part, told.tensors, told.parameters, told.is_converted, told.digest_checked) == ("", 4, 21, False, False)
+    assert (told.part, told.tensors, told.numbers, told.is_converted, told.digest_checked) == ("", 4, 21, False, False)
     found = load("toy")
     assert same(found.network.state_dict(), state())
     assert (found.weights.name, found.weights.sha256) == ("first", done.stored.sha256)
@@ -194,7 +196,9 @@ def test_parts_and_the_whole_do_not_mix(toy: Path) -> None:
 def test_nothing_is_written_when_one_of_the_files_is_bad(toy: Path) -> None:
     trunk = saved(toy / "trunk.pth", part(state(), "trunk."))
     bad = saved(toy / "head.pth", {"weight": torch.ones(1, 4)})
-    with pytest.raises(BadWeights, match=r"head\.pth: the file does not fit toy \(nearest: its part 'head'\): 1 missing \(bias\)"):
+    with pytest.raises(
+        BadWeights, match=r"head\.pth: the file does not fit toy \(nearest: its part 'head'\): 1 missing \(bias\)"
+    ):
         import_files("toy/parts", [trunk, bad])
     assert not (toy / "store").exists()
 
@@ -245,11 +249,13 @@ def test_a_set_brings_its_setting_along(toy: Path) -> None:
 
 def test_what_does_not_fit_is_told_with_whom_it_fits(toy: Path) -> None:
     cases = (
-        (state(width=6), "3 of another shape (trunk.weight: wanted 4x3, got 6x3", "these tensors fit toy in its setting 'wide'"),
+        (state(width=6), "3 of another shape (trunk.weight: wanted 4x3, got 6x3",
+         "these tensors fit toy in its setting 'wide'"),
         ({**state(), "extra": torch.ones(1)}, "1 unexpected (extra)", None),
         ({n: t for n, t in state().items() if n != "head.bias"}, "1 missing (head.bias)", None),
         (part(state(), "head."), "missing (trunk.weight", "these tensors fit toy/parts"),
-        (dict(load("noiseprint++", "random").network.state_dict()), "94 unexpected", "these tensors fit nfa-vit/start or noiseprint++"),
+        (dict(load("noiseprint++", "random").network.state_dict()), "94 unexpected",
+         "these tensors fit nfa-vit/start or noiseprint++"),
     )  # fmt: skip
     for held, message, hint in cases:
         path = saved(toy / "first.pth", held)
@@ -460,7 +466,7 @@ def test_a_fault_of_ours_is_not_the_hubs(monkeypatch: pytest.MonkeyPatch) -> Non
 class Hub(BaseHTTPRequestHandler):
     """As much of the hub as a download needs."""
 
-    files: dict[str, bytes] = {}
+    files: ClassVar[dict[str, bytes]] = {}
 
     def do_HEAD(self) -> None:
         self._answer(False)
@@ -553,7 +559,7 @@ def test_a_checkpoint_as_its_trainer_writes_it(prefix: str, nfa: Detector, toy: 
     path = saved(toy / "checkpoint-149.pth", held)
     done = import_files("nfa-vit", [path])
     assert (done.set, done.missing, done.files[0].part) == ("br-gen", (), "")
-    assert done.files[0].parameters == sum(t.numel() for t in wanted.values() if t.is_floating_point())
+    assert done.files[0].numbers == sum(t.numel() for t in wanted.values() if t.is_floating_point())
     assert same(load("nfa-vit", "br-gen").network.state_dict(), wanted)
 
 
@@ -630,7 +636,11 @@ def test_the_start_of_training_comes_from_three_files(nfa: Detector, toy: Path) 
 
 
 def test_segformers_own_names_come_in_too(toy: Path) -> None:
-    released = {**MixTransformer(mix_b0()).state_dict(), "head.weight": torch.ones(1000, 256), "head.bias": torch.ones(1000)}
+    released = {
+        **MixTransformer(mix_b0()).state_dict(),
+        "head.weight": torch.ones(1000, 256),
+        "head.bias": torch.ones(1000),
+    }
     done = import_files("nfa-vit/start", [saved(toy / "segformer_b0_backbone_weights.pth", {"state_dict": released})])
     assert (done.files[0].part, done.files[0].is_converted) == ("noise_backbone.", True)
     # One that was averaged before is taken as it is.
@@ -640,4 +650,6 @@ def test_segformers_own_names_come_in_too(toy: Path) -> None:
     large = MixTransformer(mix_b2()).state_dict()
     done = import_files("nfa-vit/start", [saved(toy / "segformer_b2_backbone_weights.pth", large)])
     assert (done.files[0].part, done.files[0].is_converted) == ("image_backbone.", False)
-    assert {file.part for file in NfaVitDetector.card.weights[1].files} - set(done.stored.files) == {"noise_extractor.layers."}
+    assert {file.part for file in NfaVitDetector.card.weights[1].files} - set(done.stored.files) == {
+        "noise_extractor.layers."
+    }

@@ -50,7 +50,9 @@ def command(json: AsJson = False) -> int:
         published = None if first is None else f"{first.metric} = {first.value:g} on {first.data}"
         more = f" (and {len(card.targets) - 1} more)" if len(card.targets) > 1 else ""
         told = published and published + more
-        rows.append((card.name, card.family, ", ".join(card.tasks), card.parameters, states, licences, told, card.input))
+        rows.append(
+            (card.name, card.family, ", ".join(card.tasks), card.parameters, states, licences, told, card.input)
+        )
     head = ("detector", "family", "task", "parameters", "weights", "licence of weights", "published", "input")
     console.show_table(head, rows, numbers=(3,))
     console.remark("one detector in words: fauxlens weights show NAME; all numbers: fauxlens detectors --json")

@@ -159,7 +159,9 @@ def _is_path(given: str, kind: type[Detector]) -> bool:
 def _from_file(detector: Detector, path: Path) -> None:
     state = read_tensors(path)
     sets: list[WeightSet | None] = [*_sets_of(detector)] or [None]
-    fitting = ((part, tensors) for one in sets for part, tensors, found in _trials(detector, state, one, path) if not found)
+    fitting = (
+        (part, tensors) for one in sets for part, tensors, found in _trials(detector, state, one, path) if not found
+    )
     part, tensors = next(fitting, None) or fitted(detector, state, sets[0], path)
     if part:
         raise BadWeights(
@@ -188,16 +190,16 @@ def _from_store(detector: Detector, name: str | None, store: Path | None) -> Non
         load_strictly(detector.network, state, found.folder)
     else:
         # Where training starts: what the files do not hold stays as it was drawn.
-        drawn = {key: value for key, value in detector.network.state_dict().items() if not key.startswith(tuple(found.files))}
+        drawn = {
+            key: value for key, value in detector.network.state_dict().items() if not key.startswith(tuple(found.files))
+        }
         load_strictly(detector.network, {**drawn, **state}, found.folder)
     detector.weights = Loaded(weights.name, found.sha256 if is_whole else None, tuple(found.files.values()))
 
 
 def tensors_of(stored: stores.Stored) -> dict[str, Tensor]:
     """All tensors of a stored set under the network's names."""
-    return {
-        part + key: tensor for part, path in stored.files.items() for key, tensor in read_tensors(path).items()
-    }
+    return {part + key: tensor for part, path in stored.files.items() for key, tensor in read_tensors(path).items()}
 
 
 def covers(detector: Detector, stored: stores.Stored) -> bool:
@@ -251,4 +253,8 @@ def _fits(detector: Detector, state: Mapping[str, Tensor], is_asked: bool) -> It
             if not found and part:
                 yield f"{name}/{one.name if one else ''}"
             elif not found and not is_asked:
-                yield name if detector.setting == type(detector).settings[0] else f"{name} in its setting '{detector.setting}'"
+                yield (
+                    name
+                    if detector.setting == type(detector).settings[0]
+                    else f"{name} in its setting '{detector.setting}'"
+                )

@@ -111,7 +111,9 @@ def put(
     with _alone(folder):
         with atomic_path(target) as temporary:
             # One entry of metadata, and a fixed one: two would be written in any order, and change the digest.
-            save_file({name: tensor.contiguous().clone() for name, tensor in state.items()}, temporary, {"format": "pt"})
+            save_file(
+                {name: tensor.contiguous().clone() for name, tensor in state.items()}, temporary, {"format": "pt"}
+            )
         before = _files_before(folder)
         # The whole network takes the place of its parts, and a part that of the whole.
         files = {name: facts for name, facts in before.items() if bool(name) == bool(part)}
@@ -120,7 +122,7 @@ def put(
             "sha256": sha256_of(target),
             "bytes": target.stat().st_size,
             "tensors": len(state),
-            "parameters": sum(tensor.numel() for tensor in state.values() if tensor.is_floating_point()),
+            "numbers": sum(tensor.numel() for tensor in state.values() if tensor.is_floating_point()),
             "from": None if source is None else {"name": source.name, "sha256": sha256_of(source)},
             "owner": None if file is None else file.source,
         }
@@ -182,7 +184,9 @@ def listed(store: Path | None = None) -> list[Stored]:
 def folders(store: Path | None = None) -> list[Path]:
     """Every folder with a card: of the package first, then of the store, whatever state they are in."""
     return [
-        card.parent for base in (embedded_folder(), store or store_folder()) for card in sorted(base.glob(f"*/*/{_CARD}"))
+        card.parent
+        for base in (embedded_folder(), store or store_folder())
+        for card in sorted(base.glob(f"*/*/{_CARD}"))
     ]
 
 
