@@ -9,6 +9,7 @@ import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -34,9 +35,17 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         yield started
 
 
+def verbs() -> dict[str, Any]:
+    """Every verb by the words one types, those of a group among them."""
+    found = {}
+    for name, verb in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+        found[name] = verb
+        found |= {f"{name} {inner}": one for inner, one in getattr(verb, "commands", {}).items()}
+    return found
+
+
 def verbs_with(option: str) -> set[str]:
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    return {name for name, verb in commands.items() if any(option in p.opts for p in verb.params)}
+    return {name for name, verb in verbs().items() if any(option in p.opts for p in verb.params)}
 
 
 def test_every_verb_with_json_has_its_schema() -> None:
@@ -47,11 +56,12 @@ def test_every_verb_with_json_has_its_schema() -> None:
 def test_every_verb_tells_what_it_does(run: Run) -> None:
     listed = run("--help")
     assert listed.code == 0
-    for name, verb in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
-        told = run(name, "--help")
+    for name, verb in verbs().items():
+        told = run(*name.split(), "--help")
         assert (told.code, told.err) == (0, "")
         assert told.out.startswith(f"Usage: fauxlens {name} ")
-        assert f"\n  {name} " in listed.out
+        above, _, word = name.rpartition(" ")
+        assert f"\n  {word} " in (run(above, "--help") if above else listed).out
         assert verb.help
         for parameter in verb.params:
             assert parameter.help or parameter.name == "help", (name, parameter.name)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -123,13 +123,7 @@ def test_a_file_becomes_the_detector(toy: Path) -> None:
     done = import_files("toy/first", [path])
     assert (done.detector, done.set, done.missing) == ("toy", "first", ())
     told = done.files[0]
-    assert (told.part, told.tensors, told.parameters, told.is_converted, told.digest_checked) == (
-        "",
-        4,
-        21,
-        False,
-        False,
-    )
+    assert (told.part, told.tensors, told.numbers, told.is_converted, told.digest_checked) == ("", 4, 21, False, False)
     found = load("toy")
     assert same(found.network.state_dict(), state())
     assert (found.weights.name, found.weights.sha256) == ("first", done.stored.sha256)
@@ -255,11 +249,13 @@ def test_a_set_brings_its_setting_along(toy: Path) -> None:
 
 def test_what_does_not_fit_is_told_with_whom_it_fits(toy: Path) -> None:
     cases = (
-        (state(width=6), "3 of another shape (trunk.weight: wanted 4x3, got 6x3", "these tensors fit toy in its setting 'wide'"),
+        (state(width=6), "3 of another shape (trunk.weight: wanted 4x3, got 6x3",
+         "these tensors fit toy in its setting 'wide'"),
         ({**state(), "extra": torch.ones(1)}, "1 unexpected (extra)", None),
         ({n: t for n, t in state().items() if n != "head.bias"}, "1 missing (head.bias)", None),
         (part(state(), "head."), "missing (trunk.weight", "these tensors fit toy/parts"),
-        (dict(load("noiseprint++", "random").network.state_dict()), "94 unexpected", "these tensors fit nfa-vit/start or noiseprint++"),
+        (dict(load("noiseprint++", "random").network.state_dict()), "94 unexpected",
+         "these tensors fit nfa-vit/start or noiseprint++"),
     )  # fmt: skip
     for held, message, hint in cases:
         path = saved(toy / "first.pth", held)
@@ -470,7 +466,7 @@ def test_a_fault_of_ours_is_not_the_hubs(monkeypatch: pytest.MonkeyPatch) -> Non
 class Hub(BaseHTTPRequestHandler):
     """As much of the hub as a download needs."""
 
-    files: dict[str, bytes] = {}
+    files: ClassVar[dict[str, bytes]] = {}
 
     def do_HEAD(self) -> None:
         self._answer(False)
@@ -563,7 +559,7 @@ def test_a_checkpoint_as_its_trainer_writes_it(prefix: str, nfa: Detector, toy: 
     path = saved(toy / "checkpoint-149.pth", held)
     done = import_files("nfa-vit", [path])
     assert (done.set, done.missing, done.files[0].part) == ("br-gen", (), "")
-    assert done.files[0].parameters == sum(t.numel() for t in wanted.values() if t.is_floating_point())
+    assert done.files[0].numbers == sum(t.numel() for t in wanted.values() if t.is_floating_point())
     assert same(load("nfa-vit", "br-gen").network.state_dict(), wanted)
 
 

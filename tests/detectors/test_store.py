@@ -50,7 +50,7 @@ def test_what_is_put_is_found_with_its_facts(tmp_path: Path) -> None:
         assert all(torch.equal(held[name], wanted[name]) for name in wanted)
     facts = again.card["files"]["trunk."]
     assert facts["from"] == {"name": "trunk.pth", "sha256": sha256_of(source)}
-    assert (facts["tensors"], facts["parameters"], facts["owner"]) == (4, 60, "https://example.org")
+    assert (facts["tensors"], facts["numbers"], facts["owner"]) == (4, 60, "https://example.org")
     assert (again.card["licence"], again.card["terms"], again.card["labels"]) == ("MIT", "keep the notice", ["fake"])
     assert again.bytes == sum(path.stat().st_size for path in again.files.values())
     assert stores.check(again) == []
@@ -67,7 +67,8 @@ def test_the_digest_is_the_same_on_every_machine(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib; sys.path.insert(0, sys.argv[2])\n"
         "import test_store as t\n"
-        "print(t.stores.put('toy', t.SET, '', dict(reversed(t.state().items())), store=pathlib.Path(sys.argv[1])).sha256)"
+        "held = dict(reversed(t.state().items()))\n"
+        "print(t.stores.put('toy', t.SET, '', held, store=pathlib.Path(sys.argv[1])).sha256)"
     )
     here = stores.put("toy", SET, "", state(), source=None, store=tmp_path / "here").sha256
     for number in range(2):

@@ -94,42 +94,42 @@ def show_command(name: Name, json: AsJson = False) -> int:
         ("parameters", f"{card.parameters:,}"),
         ("settings", ", ".join(kind.settings)),
     ):
-        console.say(f"  {label:<12}{value}")
+        _say_fact(label, value, "  ")
     for one in shown:
         weights = one.weights
         console.say()
         console.say(f"weights {card.name}/{weights.name}: {one.state}")
-        for label, value in (
-            ("licence", f"{weights.licence} ({weights.use})"),
-            ("terms", weights.terms),
-            ("trained on", weights.trained_on),
-            ("setting", weights.setting or kind.settings[0]),
-            ("labels", ", ".join(weights.labels)),
-            ("here", None if one.stored is None else f"{one.stored.folder}, {one.stored.bytes:,} bytes"),
-            ("missing", ", ".join(one.missing) if one.state == "in part" else None),
-        ):
-            if value:
-                console.say(f"  {label:<12}{value}")
+        facts_of_set = {
+            "licence": f"{weights.licence} ({weights.use})",
+            "terms": weights.terms,
+            "trained on": weights.trained_on,
+            "setting": weights.setting or kind.settings[0],
+            "labels": ", ".join(weights.labels),
+            "here": None if one.stored is None else f"{one.stored.folder}, {one.stored.bytes:,} bytes",
+            "missing": ", ".join(one.missing) if one.state == "in part" else None,
+        }
+        for label, fact in facts_of_set.items():
+            _say_fact(label, fact, "  ")
         for file in weights.files:
             console.say(f"  {'file':<12}{file.name}, from {file.source}")
             place = f"{file.hub}: {file.hub_name or file.name}" if file.hub else None
-            for label, value in (
-                ("on the hub", place and place + (f" at {file.revision}" if file.revision else "")),
-                ("part", file.part.rstrip(".")),
-                ("SHA-256", file.sha256 or "not published"),
-                ("bytes", file.bytes and f"{file.bytes:,}"),
-                ("remark", file.remark),
-            ):
-                if value:
-                    console.say(f"    {label:<12}{value}")
+            facts_of_file = {
+                "on the hub": place and place + (f" at {file.revision}" if file.revision else ""),
+                "part": file.part.rstrip("."),
+                "SHA-256": file.sha256 or "not published",
+                "bytes": f"{file.bytes:,}" if file.bytes else None,
+                "remark": file.remark,
+            }
+            for label, fact in facts_of_file.items():
+                _say_fact(label, fact, "    ")
     if not shown:
         console.say()
         console.say("weights: none are known; a file of your own is loaded by its path")
-    for title, lines in (
-        ("published numbers", [f"{t.metric} {t.value:g} on {t.data}: {t.source}" + (f" ({t.remark})" if t.remark else "")
-                               for t in card.targets]),
-        ("limits", list(card.limits)),
-    ):  # fmt: skip
+    published = [
+        f"{one.metric} {one.value:g} on {one.data}: {one.source}" + (f" ({one.remark})" if one.remark else "")
+        for one in card.targets
+    ]
+    for title, lines in (("published numbers", published), ("limits", list(card.limits))):
         if lines:
             console.say()
             console.say(title)
@@ -212,6 +212,12 @@ def verify_command(json: AsJson = False, quiet: Quiet = False) -> int:
     return 1 if damaged else 0
 
 
+def _say_fact(label: str, value: str | None, indent: str) -> None:
+    """A line of a card; nothing where nothing is known."""
+    if value:
+        console.say(f"{indent}{label:<12}{value}")
+
+
 def _tell(done: Imported, json: bool) -> int:
     """What an import did; 1 while the set is not whole."""
     from fauxlens.detectors.hub import by_hand
@@ -224,7 +230,7 @@ def _tell(done: Imported, json: bool) -> int:
                 "file": str(one.path),
                 "part": one.part,
                 "tensors": one.tensors,
-                "parameters": one.parameters,
+                "numbers": one.numbers,
                 "converted": one.is_converted,
                 "digest_checked": one.digest_checked,
             }
@@ -247,7 +253,7 @@ def _tell(done: Imported, json: bool) -> int:
         digest = "its owner's digest found" if one.digest_checked else "no digest is published"
         console.say(
             f"{one.path.name}: {part} of {asked}, {console.counted(one.tensors, 'tensor')}, "
-            f"{one.parameters:,} parameters, {how}, {digest}"
+            f"{one.numbers:,} numbers, {how}, {digest}"
         )
     console.say(f"kept in {done.stored.folder}")
     if next_step is not None:

@@ -78,9 +78,13 @@ def from_hub(file: WeightFile) -> Path:
     except errors.LocalEntryNotFoundError as offline:
         raise _unreachable(page, name, offline) from offline
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.EntryNotFoundError) as gone:
-        what = {"Rep": "the repository", "Rev": f"its revision {file.revision}"}.get(type(gone).__name__[:3], f"{name}")
-        raise FetchError(f"{what} is not on the hub any more", where=page,
-                         hint="look on the owner's page where it went, and import the file by hand") from gone  # fmt: skip
+        what = name
+        if isinstance(gone, errors.RepositoryNotFoundError):
+            what = "the repository"
+        elif isinstance(gone, errors.RevisionNotFoundError):
+            what = f"its revision {file.revision}"
+        hint = "look on the owner's page where it went, and import the file by hand"
+        raise FetchError(f"{what} is not on the hub any more", where=page, hint=hint) from gone
     except Exception as fault:
         # Whichever library carries the bytes has errors of its own; anything else is a fault of ours.
         if not isinstance(fault, OSError) and type(fault).__module__.partition(".")[0] not in _CARRIERS:
@@ -96,8 +100,8 @@ def from_folder(folder: Path) -> Hub:
         bases = [folder / file.hub, folder] if file.hub else [folder]
         found = next((path for base in bases for name in names if (path := base / name).is_file()), None)
         if found is None:
-            raise FetchError(f"{' or '.join(names)} is not in this folder", where=folder,
-                             hint=f"put it there, or into {file.hub} in there" if file.hub else "put it there")  # fmt: skip
+            hint = f"put it there, or into {file.hub} in there" if file.hub else "put it there"
+            raise FetchError(f"{' or '.join(names)} is not in this folder", where=folder, hint=hint)
         return found
 
     return look

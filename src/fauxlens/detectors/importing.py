@@ -26,7 +26,7 @@ class ImportedFile:
     path: Path
     part: str  # the prefix of its tensors in the network; "" for all of it
     tensors: int
-    parameters: int
+    numbers: int  # parameters, and what batch norms keep beside them
     is_converted: bool  # whether names or values were changed on the way
     digest_checked: bool  # whether its owner's digest is known, and was found
 
@@ -126,8 +126,8 @@ def _read_all(kind: type[Detector], weights: WeightSet, states: Mapping[Path, Ma
         checked = _check_digest(path, file, f"{kind.card.name}/{weights.name}")
         if part in found:
             raise BadSetting("two files are the same part of the network", where=path, got=found[part].told.path)
-        parameters = sum(tensor.numel() for tensor in tensors.values() if tensor.is_floating_point())
-        told = ImportedFile(path, part, len(tensors), parameters, _differs(state, tensors), checked)
+        numbers = sum(tensor.numel() for tensor in tensors.values() if tensor.is_floating_point())
+        told = ImportedFile(path, part, len(tensors), numbers, _differs(state, tensors), checked)
         found[part] = _Read(told, tensors, file)
     if "" in found and len(found) > 1:
         raise BadSetting("one of the files is the whole network, the others are parts of it",

@@ -122,7 +122,7 @@ def put(
             "sha256": sha256_of(target),
             "bytes": target.stat().st_size,
             "tensors": len(state),
-            "parameters": sum(tensor.numel() for tensor in state.values() if tensor.is_floating_point()),
+            "numbers": sum(tensor.numel() for tensor in state.values() if tensor.is_floating_point()),
             "from": None if source is None else {"name": source.name, "sha256": sha256_of(source)},
             "owner": None if file is None else file.source,
         }
