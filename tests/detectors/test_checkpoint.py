@@ -213,6 +213,8 @@ def test_tensors_that_are_not_plain_are_refused_by_name() -> None:
     for tensor in (sparse, torch.ones(2, device="meta")):
         with pytest.raises(BadWeights, match=r"'odd' is not a plain tensor"):
             unwrapped({"a": torch.ones(1), "odd": tensor})
+        with pytest.raises(BadWeights, match=r"'classifier.odd' is not a plain tensor"):
+            unwrapped({"model": state(), "classifier": {"odd": tensor}})
 
 
 def test_differences_are_named_and_counted() -> None:

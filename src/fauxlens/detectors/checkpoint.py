@@ -113,7 +113,7 @@ def unwrapped(held: Any, where: object = None) -> dict[str, Tensor]:
             held = inner
             break
     tensors = _tensors_of(held)
-    for name, tensor in tensors.items():
+    for name, tensor in (tensors | beside).items():
         if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
             kind = "a quantised" if tensor.is_quantized else f"{tensor.layout} on {tensor.device}"
             raise BadWeights(f"'{name}' is not a plain tensor", where=where, wanted="numbers in full", got=kind)
@@ -170,7 +170,7 @@ def digest_of(state: Mapping[str, Tensor]) -> str:
 
 
 def _tensors_of(held: Mapping[Any, Any]) -> dict[str, Tensor]:
-    return {str(name): value for name, value in held.items() if isinstance(value, Tensor)}
+    return {str(name): value.detach() for name, value in held.items() if isinstance(value, Tensor)}
 
 
 def _is_safetensors(head: bytes) -> bool:
