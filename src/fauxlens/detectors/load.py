@@ -103,21 +103,24 @@ def fitted(
     The file must be one whole part; otherwise the error says how it differs, and which detector it would fit.
     """
     closest: tuple[Difference, str] | None = None
-    for part, tried, found in _trials(detector, state, weights, where):
+    refusals: list[str] = []
+    for part, tried, found in _trials(detector, state, weights, where, refusals):
         if not found:
             return part, tried
         if closest is None or _distance(found) < _distance(closest[0]):
             closest = found, part
     assert closest is not None  # there is always the whole network
     nearest = f" (nearest: its part '{closest[1].rstrip('.')}')" if closest[1] else ""
+    # A family that knows the file and refuses it says why better than a list of names could.
+    why = refusals[0] if refusals else closest[0]
     raise BadWeights(
-        f"the file does not fit {detector.card.name}{nearest}: {closest[0]}", where=where,
+        f"the file does not fit {detector.card.name}{nearest}: {why}", where=where,
         hint=_who_fits(state, detector),
     )  # fmt: skip
 
 
 def _trials(
-    detector: Detector, state: Mapping[str, Tensor], weights: WeightSet | None, where: object
+    detector: Detector, state: Mapping[str, Tensor], weights: WeightSet | None, where: object, refusals: list[str]
 ) -> Iterator[tuple[str, dict[str, Tensor], Difference]]:
     """Every part the tensors may be, as they are and converted, with what is different; likely parts first."""
     wanted = detector.network.state_dict()
@@ -130,7 +133,7 @@ def _trials(
         inner = {key.removeprefix(part): value for key, value in wanted.items() if key.startswith(part)}
         if not inner:
             continue
-        for tried in (dict(state), _converted(detector, state, weights, file)):
+        for tried in (dict(state), _converted(detector, state, weights, file, refusals)):
             if tried is not None:
                 yield part, tried, difference(tried, inner)
 
@@ -218,10 +221,17 @@ def _sets_of(detector: Detector) -> list[WeightSet]:
 
 
 def _converted(
-    detector: Detector, state: Mapping[str, Tensor], weights: WeightSet | None, file: WeightFile | None
+    detector: Detector,
+    state: Mapping[str, Tensor],
+    weights: WeightSet | None,
+    file: WeightFile | None,
+    refusals: list[str],
 ) -> dict[str, Tensor] | None:
     try:
         return detector.convert(dict(state), weights, file)
+    except BadWeights as refused:
+        refusals.append(refused.message)
+        return None
     except (KeyError, IndexError, RuntimeError, FauxlensError):  # it looks for names or shapes that are not there
         return None
 
