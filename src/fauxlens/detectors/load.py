@@ -120,7 +120,11 @@ def fitted(
 
 
 def _trials(
-    detector: Detector, state: Mapping[str, Tensor], weights: WeightSet | None, where: object, refusals: list[str]
+    detector: Detector,
+    state: Mapping[str, Tensor],
+    weights: WeightSet | None,
+    where: object,
+    refusals: list[str] | None = None,
 ) -> Iterator[tuple[str, dict[str, Tensor], Difference]]:
     """Every part the tensors may be, as they are and converted, with what is different; likely parts first."""
     wanted = detector.network.state_dict()
@@ -225,12 +229,13 @@ def _converted(
     state: Mapping[str, Tensor],
     weights: WeightSet | None,
     file: WeightFile | None,
-    refusals: list[str],
+    refusals: list[str] | None,
 ) -> dict[str, Tensor] | None:
     try:
         return detector.convert(dict(state), weights, file)
     except BadWeights as refused:
-        refusals.append(refused.message)
+        if refusals is not None:
+            refusals.append(refused.message)
         return None
     except (KeyError, IndexError, RuntimeError, FauxlensError):  # it looks for names or shapes that are not there
         return None
