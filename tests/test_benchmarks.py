@@ -72,8 +72,21 @@ def test_audit_controls() -> None:
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
 def test_every_benchmark_is_in_the_readme_and_in_the_makefile(path: Path) -> None:
-    if path.stem == "measure":
+    if path.stem in ("measure", "plain_nfa_vit"):
         return
     assert f"| `{path.name}` |" in (FOLDER / "README.md").read_text(encoding="utf-8")
     assert f"benchmarks/{path.name}" in (FOLDER.parent / "Makefile").read_text(encoding="utf-8")
     assert f"def test_{path.stem}(" in Path(__file__).read_text(encoding="utf-8")
+
+
+def test_nfa_vit() -> None:
+    found = printed("nfa_vit", "--side", 128, "--train-side", 128, "--rounds", 1, "--photo", 96, 600)
+    assert set(found["forward"]["times_faster"]) == {
+        "whole", "extractor", "noise_branch", "image_and_decoder", "attention_stage_1",
+    }  # fmt: skip
+    assert all(are_times(times) for times in found["forward"]["seconds"].values())
+    # Faster only counts when it is the same: both forms agree on the same guides.
+    assert max(found["forward"]["largest_difference"].values()) < 1e-3
+    assert set(found["training_step"]["times_faster"]) == {"ours_as_published", "ours_frozen_noise"}
+    assert set(found["memory"]["peak_megabytes"]) == {"libraries", "plain", "ours", "nano_picture", "nano_photo"}
+    assert "seen in 2 tiles of 512x512" in found["nano"]["notes"]
