@@ -326,7 +326,7 @@ class NfaVitDetector(Detector):
         year=2025,
         family="nfa-vit",
         tasks=("detect", "localise"),
-        paper="Zhang et al., Zooming In on Fakes: local forgeries and a noise-guided transformer (BR-Gen), 2025",
+        paper="the detector that was introduced together with the BR-Gen data set",
         about="A noise branch tells each place of the picture which quarter of the others resembles it least; the "
         "image branch attends there. A weighted sum of four levels is the mask, a linear layer on the last one the "
         "verdict.",
