@@ -151,5 +151,5 @@ class NoWeights(FauxlensError, LookupError):
     """A detector whose weights are not on this machine."""
 
 
-class OutOfMemory(FauxlensError, MemoryError):
+class OutOfMemory(FauxlensError, RuntimeError):
     """A picture that does not fit the memory, even alone."""
