@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
 STRIP_PIXELS = {"cpu": 2**15, "cuda": 2**21}
 """How many pixels of a layer are made at a time in evaluation: on a processor, about what its caches hold."""
 
@@ -40,12 +39,12 @@ class NoiseExtractor(nn.Sequential):
             graph = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
             pairs = list(self._pairs())
             learning = graph or any(norm is not None and norm.training for _, norm in pairs)
-            traced = torch.compiler.is_compiling() or torch.compiler.is_exporting() or torch.jit.is_tracing()
+            traced = torch.compiler.is_compiling() or torch.compiler.is_exporting()
             if not (learning or traced):
                 rows = STRIP_PIXELS.get(maps.device.type, 2**18) // (maps.shape[0] * maps.shape[3])
-                # The first strip loses a row in each layer, since what lies below it is not known yet.
-                rows = max(rows, len(pairs) + 1)
-                if rows < maps.shape[2]:
+                # Few rows would mean that the two remembered ones are copied about for nothing.
+                rows = max(rows, 16)
+                if 2 * rows < maps.shape[2]:
                     return self._in_strips(maps, rows)
             for convolution, norm in pairs:
                 maps = self._convolved(maps, convolution, norm)
@@ -54,24 +53,41 @@ class NoiseExtractor(nn.Sequential):
             return maps
 
     def _in_strips(self, image: Tensor, rows: int) -> Tensor:
-        """What the layers make of `image`, `rows` rows at a time; each layer remembers the two rows above a strip."""
+        """What the layers make of `image`, about `rows` rows at a time.
+
+        A layer knows a row's neighbour below only a strip later, so that each lags a row behind the one before it; what
+        then lies above or below the picture is set to zero, as padding is. All strips have one shape: a shape of its
+        own for each would cost the library a plan, and memory, for each.
+        """
         layers = [self._plain(convolution, norm) for convolution, norm in self._pairs()]
-        above: list[Tensor | None] = [None] * len(layers)
-        found = []
-        for top in range(0, image.shape[2], rows):
+        (count, _, height, width), lag = image.shape, len(layers)
+        strips = -(-(height + lag) // rows)
+        rows = -(-(height + lag) // strips)
+        # What a layer is shown: two rows of the strip above, and the strip. Made once, since memory that is asked for
+        # and given back in turns with what stays falls to pieces.
+        shown = [
+            image.new_zeros(count, weight.shape[1], rows + 2, width).contiguous(memory_format=torch.channels_last)
+            for weight, _ in layers[:2]
+        ]
+        above = [image.new_zeros(count, weight.shape[1], 2, width) for weight, _ in layers]
+        found = image.new_empty(count, 1, strips * rows, width)
+        for top in range(0, strips * rows, rows):
             maps = image[:, :, top : top + rows]
-            is_last = top + rows >= image.shape[2]
             for index, (weight, bias) in enumerate(layers):
-                border = maps.new_zeros(maps.shape[0], maps.shape[1], 1, maps.shape[3])
-                before = above[index]
-                parts = [border if before is None else before, maps, *([border] if is_last else [])]
-                maps = torch.cat(parts, dim=2).contiguous(memory_format=torch.channels_last)
-                above[index] = maps[:, :, -2:].clone()
-                maps = F.conv2d(maps, weight, bias, padding=(0, 1))
-                if index < len(layers) - 1:
-                    maps = maps.relu_()
-            found.append(maps)
-        return torch.cat(found, dim=2)
+                seen = shown[min(index, 1)]
+                seen[:, :, :2] = above[index]
+                first = top - index  # the row of the picture that is the first of this strip in this layer
+                inside = slice(max(0, -first), max(0, min(rows, height - first)))
+                if inside != slice(0, rows):
+                    seen[:, :, 2:] = 0
+                if index:
+                    torch.clamp_min(maps[:, :, inside], 0, out=seen[:, :, 2:][:, :, inside])
+                else:
+                    seen[:, :, 2:][:, :, inside] = maps
+                above[index].copy_(seen[:, :, -2:])
+                maps = F.conv2d(seen, weight, bias, padding=(0, 1))
+            found[:, :, top : top + rows] = maps
+        return found[:, :, lag : lag + height]
 
     def _pairs(self) -> Iterator[tuple[nn.Conv2d, nn.BatchNorm2d | None]]:
         layers = list(self)
