@@ -78,8 +78,8 @@ def test_what_to_fetch_first_is_said_first(run: Run) -> None:
     plain = run("weights", "list")
     assert plain.out.splitlines()[1].split()[:2] == ["community-forensics", "384"]
     assert f"the first to fetch: community-forensics/384; {one['recommended']}" in " ".join(plain.err.split())
-    assert "first       open terms" in run("weights", "show", "community-forensics/384").out
-    assert "first  " not in run("weights", "show", "community-forensics/224").out
+    assert "fetch first open terms" in run("weights", "show", "community-forensics/384").out
+    assert "fetch first" not in run("weights", "show", "community-forensics/224").out
 
 
 def test_a_card_in_words(run: Run) -> None:

@@ -228,3 +228,15 @@ def test_fresh_weights_and_drop_path() -> None:
     image = batch()[:1].expand(32, -1, -1, -1)
     assert float(answers(network.eval(), image).std(dim=0).max()) < 1e-6
     assert float(answers(network.train(), image).std(dim=0).max()) > 1e-6
+
+
+def test_gradients_reach_every_weight_in_mixed_precision() -> None:
+    torch.manual_seed(0)
+    network = Swin(TINY)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = network(batch()).float().square().sum()
+    loss.backward()
+    assert [name for name, tensor in network.named_parameters() if tensor.grad is None] == []
+    reached = network.layers[0].blocks[1].attn.relative_position_bias_table.grad
+    assert reached is not None
+    assert bool((reached != 0).all())

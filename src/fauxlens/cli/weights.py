@@ -109,7 +109,7 @@ def show_command(name: Name, json: AsJson = False) -> int:
             "trained on": weights.trained_on,
             "setting": weights.setting or kind.settings[0],
             "labels": ", ".join(weights.labels),
-            "first": weights.recommended,
+            "fetch first": weights.recommended,
             "here": None if one.stored is None else f"{one.stored.folder}, {one.stored.bytes:,} bytes",
             "missing": ", ".join(one.missing) if one.state == "in part" else None,
         }
