@@ -157,7 +157,7 @@ def check_side(image: Tensor, side: int) -> None:
 
 
 def initialise(module: nn.Module) -> None:
-    """Fresh weights as both papers' code draws them: narrow normal weights, no bias."""
+    """Linear layers small and normal, without bias."""
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:
