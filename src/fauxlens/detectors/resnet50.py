@@ -364,26 +364,7 @@ class GenImageResNet50(Detector):
                 labels=("nature", "ai"),
             ),
         ),
-        targets=published.genimage("resnet50")
-        + tuple(
-            target
-            for trained, values in (
-                ("SD V1.5", (65.22, 98.11, 98.03, 92.83, 74.91, 77.18, 72.99, 91.96, 83.90)),
-                ("SD V1.4", (65.22, 97.88, 97.81, 92.17, 73.31, 76.23, 73.07, 91.39, 83.39)),
-                ("Wukong", (63.26, 96.73, 96.75, 96.64, 68.61, 68.23, 70.25, 86.95, 80.93)),
-            )
-            for target in published.shares(
-                dict(
-                    zip(
-                        ("Midjourney", "SD V1.5", "SD V1.4", "Wukong", "VQDM", "ADM", "GLIDE", "BigGAN", "mean"),
-                        values,
-                        strict=True,
-                    )
-                ),
-                set_name="GenImage", metric="accuracy", source="UnbiasedGenImage, its result figures",
-                remark=f"trained on {trained} with sizes 450 to 550 and JPEG quality 96",
-            )
-        ),
+        targets=published.genimage("resnet50") + published.unbiased("resnet50"),
         limits=(
             "The order of the two classes is no part of a file. With the wrong setting every verdict is turned "
             "around: try it on pictures you know.",
