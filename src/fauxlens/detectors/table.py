@@ -28,6 +28,7 @@ DETECTORS: dict[str, str] = {
     "resnet50": "fauxlens.detectors.resnet50:GenImageResNet50",
     "pscc-net": "fauxlens.detectors.pscc_net:PsccNetDetector",
     "sparsevit": "fauxlens.detectors.sparse_vit:SparseVitDetector",
+    "spec": "fauxlens.detectors.spec:SpecDetector",
     "trufor": "fauxlens.detectors.trufor:TruForDetector",
     "univfd": "fauxlens.detectors.univfd:UnivFd",
 }
