@@ -10,6 +10,7 @@ from fauxlens.detectors.detector import Detector
 DETECTORS: dict[str, str] = {
     "cnnspot": "fauxlens.detectors.resnet50:CnnSpot",
     "corvi2022": "fauxlens.detectors.resnet50:Corvi2022",
+    "dire": "fauxlens.detectors.dire:Dire",
     "f3net": "fauxlens.detectors.f3net:F3NetDetector",
     "fatformer": "fauxlens.detectors.fatformer:FatFormerDetector",
     "freqnet": "fauxlens.detectors.freqnet:FreqNetDetector",
