@@ -13,6 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from fauxlens.core.errors import BadSetting, BadShape, BadWeights, MissingExtra, NoWeights, UnknownName
@@ -194,6 +195,11 @@ def test_a_photo_is_never_taken_for_differences(detector: Detector) -> None:
             detector.predict([pixels])
         assert "noise_predictor(FOLDER)" in str(refused.value)
         assert "`showing` to 'differences'" in str(refused.value)
+
+
+def test_a_model_that_overflows_gives_no_verdict() -> None:
+    with pytest.raises(BadWeights, match="numbers that are none"):
+        reconstructed_differences(toy(256, 256), lambda pictures, levels: torch.full_like(pictures, torch.nan))
 
 
 def test_differences_are_shown_resized_and_cropped(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -381,3 +387,17 @@ def test_what_is_not_there_or_would_run_code_is_not_loaded(tmp_path: Path) -> No
         noise_predictor(tmp_path)
     with pytest.raises(NoWeights, match="no model that diffusers saved"):
         noise_predictor(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("change", ["lacks one", "has one more"])
+def test_nothing_is_drawn_for_what_a_file_lacks(tmp_path: Path, change: str) -> None:
+    saved(tmp_path)
+    path = tmp_path / "diffusion_pytorch_model.safetensors"
+    state = load_file(path)
+    if change == "lacks one":
+        del state["conv_out.bias"]
+    else:
+        state["other.weight"] = torch.zeros(1)
+    save_file(state, path)
+    with pytest.raises(BadWeights, match=r"not of one model: 1 (missing|unexpected) keys"):
+        noise_predictor(tmp_path)

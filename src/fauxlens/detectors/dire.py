@@ -109,7 +109,10 @@ def reconstructed_differences(pixels: Pixels, predictor: NoisePredictor) -> Pixe
     """(256, 256, 3) uint8 -> of the same shape: what the diffusion model changes on the way to noise and back."""
     picture = normalised(pixels, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))[None]
     with torch.inference_mode():
-        found = differences(picture, sampled(inverted(picture, predictor), predictor))
+        again = sampled(inverted(picture, predictor), predictor)
+        if not bool(again.isfinite().all()):
+            raise BadWeights("the diffusion model brings back numbers that are none", wanted="finite ones")
+        found = differences(picture, again)
     return cast(Pixels, found[0].permute(1, 2, 0).numpy())
 
 
@@ -161,12 +164,15 @@ def noise_predictor(folder: str | Path, device: str = "cpu") -> NoisePredictor:
     if plan.is_file():
         _require_schedule(plan)
     try:
-        network = diffusers.UNet2DModel.from_pretrained(
-            str(inner), local_files_only=True, use_safetensors=True, low_cpu_mem_usage=False
+        network, told = diffusers.UNet2DModel.from_pretrained(
+            str(inner), local_files_only=True, use_safetensors=True, low_cpu_mem_usage=False, output_loading_info=True
         )
     except (OSError, ValueError, RuntimeError) as fault:
         reason = str(fault).strip().partition("\n")[0]
         raise BadWeights(f"diffusers cannot load this model: {reason}", where=inner) from fault
+    # diffusers draws what a file lacks at random and goes on.
+    if amiss := [f"{len(names)} {kind.replace('_', ' ')}" for kind, names in told.items() if names]:
+        raise BadWeights(f"the file and its settings are not of one model: {', '.join(amiss)}", where=inner)
     network = network.to(device).eval()
 
     def predicted(pictures: Tensor, levels: Tensor) -> Tensor:
