@@ -33,7 +33,7 @@ from fauxlens.detectors.view import (
     shorter_side_size,
     whole,
 )
-from fauxlens.nn.resnet import ResNet
+from fauxlens.nn.resnet import Block, Bottleneck, ResNet
 
 _CNNSPOT = "https://github.com/PeterWang512/CNNDetection"
 _GRAG = "https://github.com/grip-unina/GANimageDetection"
@@ -47,18 +47,18 @@ _GRIP_TERMS = "informational and non-profit use only; keep the notices and cite"
 
 
 class Classifier(ResNet):
-    """(N, 3, H, W) ImageNet-normalised RGB -> Output with logit and features, from a ResNet-50.
+    """(N, 3, H, W) prepared -> Output with logit and features, from a ResNet-50, or -34 with a `BasicBlock`.
 
     `fake` is which output stands for fake when there are two; `down` False takes the first steps at full resolution.
     """
 
-    def __init__(self, *, classes: int = 1, fake: int = 0, down: bool = True) -> None:
+    def __init__(self, block: type[Block] = Bottleneck, *, classes: int = 1, fake: int = 0, down: bool = True) -> None:
         stride = 2 if down else 1
-        super().__init__(classes=classes, stem_stride=stride, pool_stride=stride)
+        super().__init__(block, classes=classes, stem_stride=stride, pool_stride=stride)
         self.fake = fake
 
     def scores(self, features: Tensor) -> Tensor:
-        """(N, 2048) -> (N, classes): the outputs of the last layer, as released."""
+        """(N, channels) -> (N, classes): the outputs of the last layer, as released."""
         return cast(Tensor, cast(nn.Linear, self.fc)(features))
 
     def logit_map(self, image: Tensor) -> Tensor:

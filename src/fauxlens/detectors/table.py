@@ -12,6 +12,7 @@ DETECTORS: dict[str, str] = {
     "community-forensics": "fauxlens.detectors.community_forensics:CommunityForensics",
     "corvi2022": "fauxlens.detectors.resnet50:Corvi2022",
     "deit-s": "fauxlens.detectors.deit:DeitS",
+    "dire": "fauxlens.detectors.dire:Dire",
     "f3net": "fauxlens.detectors.f3net:F3NetDetector",
     "fatformer": "fauxlens.detectors.fatformer:FatFormerDetector",
     "freqnet": "fauxlens.detectors.freqnet:FreqNetDetector",
@@ -31,6 +32,7 @@ DETECTORS: dict[str, str] = {
     "pscc-net": "fauxlens.detectors.pscc_net:PsccNetDetector",
     "sparsevit": "fauxlens.detectors.sparse_vit:SparseVitDetector",
     "swin-t": "fauxlens.detectors.swin:SwinT",
+    "spec": "fauxlens.detectors.spec:SpecDetector",
     "trufor": "fauxlens.detectors.trufor:TruForDetector",
     "univfd": "fauxlens.detectors.univfd:UnivFd",
 }
