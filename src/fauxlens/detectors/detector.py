@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from fauxlens.core.errors import BadSetting, BadShape, OutOfMemory
 from fauxlens.core.names import unknown
 from fauxlens.detectors.card import Card, WeightFile, WeightSet
+from fauxlens.detectors.option import Option, Value
 from fauxlens.detectors.prediction import Output, Prediction
 from fauxlens.detectors.view import Canvas, Pixels, Prepared, View
 from fauxlens.images.picture import Picture
@@ -62,6 +63,8 @@ class Detector(ABC):
     card: ClassVar[Card]
     settings: ClassVar[tuple[str, ...]] = ("published",)
     """Named variants, the default first."""
+    options: ClassVar[Mapping[str, Option]] = {}
+    """What may be changed about it by `change`, by name; the value in use is the attribute of that name."""
     batch_limit: ClassVar[int | None] = None
     """1 for networks whose answer depends on the other pictures of a batch."""
 
@@ -116,6 +119,24 @@ class Detector(ABC):
     def generator_names(self) -> tuple[str, ...]:
         """What each entry of `Output.generators` stands for."""
         return ()
+
+    def change(self, **given: object) -> Detector:
+        """Set options, each checked; all of them or none. Returns self.
+
+        What a verb calls `--option showing=native` is `change(showing="native")`.
+        """
+        checked = {}
+        for name, value in given.items():
+            if name not in self.options:
+                raise unknown(name, self.options, f"option of {self.card.name}")
+            checked[name] = self.options[name].checked(name, value)
+        for name, found in checked.items():
+            self._set(name, found)
+        return self
+
+    def _set(self, name: str, value: Value) -> None:
+        """Put one checked option in place; for families where it is more than an attribute."""
+        setattr(self, name, value)
 
     @property
     def device(self) -> torch.device:

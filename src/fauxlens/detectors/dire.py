@@ -28,6 +28,7 @@ from fauxlens.core.names import unknown
 from fauxlens.core.optional import need
 from fauxlens.detectors.card import Card, Target, WeightFile, WeightSet
 from fauxlens.detectors.detector import Detector
+from fauxlens.detectors.option import Option, Value, declared
 from fauxlens.detectors.resnet50 import Classifier
 from fauxlens.detectors.view import (
     Pixels,
@@ -290,8 +291,18 @@ class Dire(Detector):
         ),
     )  # fmt: skip
 
+    options = declared(
+        showing=Option(about="what the pictures are that it is given", choices=("photo", "differences")),
+        diffusion=Option(about="a folder with a noise predictor that diffusers saved", path=True, none=True),
+    )
     showing: Showing = "photo"
     diffusion: NoisePredictor | None = None
+
+    def _set(self, name: str, value: Value) -> None:
+        if name == "diffusion" and value is not None:
+            self.diffusion = noise_predictor(str(value), str(self.device))
+        else:
+            super()._set(name, value)
 
     def build(self) -> nn.Module:
         """The classifier."""

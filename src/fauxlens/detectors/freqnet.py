@@ -21,6 +21,7 @@ from fauxlens.core.names import unknown
 from fauxlens.detectors import published
 from fauxlens.detectors.card import Card, WeightFile, WeightSet
 from fauxlens.detectors.detector import Detector
+from fauxlens.detectors.option import Option, declared
 from fauxlens.detectors.prediction import Output
 from fauxlens.detectors.view import Pixels, Prepared, normalised, resized, whole
 from fauxlens.nn.resnet import Bottleneck, residual_layer
@@ -125,6 +126,7 @@ class FreqNetDetector(Detector):
         ),
     )
 
+    options = declared(showing=Option(about="how a picture is shown", choices=("resize", "native")))
     showing: Literal["resize", "native"] = "resize"
 
     def build(self) -> nn.Module:

@@ -27,6 +27,7 @@ from fauxlens.detectors.card import Card, Target, WeightFile, WeightSet
 from fauxlens.detectors.checkpoint import check_finite, read_tensors
 from fauxlens.detectors.clip import ClipSettings, openai_text_shapes, without
 from fauxlens.detectors.detector import PIXELS_AT_ONCE, Detector, pixels_of
+from fauxlens.detectors.option import Option, Value, declared
 from fauxlens.detectors.prediction import Output
 from fauxlens.detectors.view import Pixels, Prepared, View, Window, normalised
 from fauxlens.images.picture import Picture
@@ -293,6 +294,8 @@ class LastedDetector(Detector):
         ),
     )  # fmt: skip
 
+    options = declared(anchors=Option(about="a file of anchors that were made of real pictures", path=True, none=True))
+
     def __init__(self, setting: str | None = None) -> None:
         super().__init__(setting)
         self.anchors: Anchors | None = None
@@ -329,6 +332,9 @@ class LastedDetector(Detector):
             return None
         features = cast(Tensor, outputs[0].features)
         return self.anchors.threshold - float(self.anchors.cosine(features)[0])
+
+    def _set(self, name: str, value: Value) -> None:
+        self.use_anchors(Path(value) if isinstance(value, str | Path) else None)
 
     def features(self, pictures: Sequence[Picture | Pixels]) -> Tensor:
         """(N, 1024) unit features of pictures, on the processor."""

@@ -22,6 +22,7 @@ from fauxlens.core.errors import BadShape
 from fauxlens.core.names import unknown
 from fauxlens.detectors.card import Card, Target, WeightFile, WeightSet
 from fauxlens.detectors.detector import Detector
+from fauxlens.detectors.option import Option, declared
 from fauxlens.detectors.prediction import Output
 from fauxlens.detectors.view import (
     IMAGENET_DEVIATION,
@@ -272,6 +273,7 @@ class LGradDetector(Detector):
         ),
     )  # fmt: skip
 
+    options = declared(showing=Option(about="how a picture is shown", choices=("resize", "crop")))
     showing: Showing = "resize"
 
     def build(self) -> nn.Module:

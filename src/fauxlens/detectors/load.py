@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from fauxlens.core.errors import BadSetting, BadWeights, FauxlensError, NoWeights
 from fauxlens.core.files import sha256_of
@@ -29,11 +31,13 @@ def load(
     device: str | torch.device = "cpu",
     seed: int = 0,
     store: Path | None = None,
+    options: Mapping[str, object] | None = None,
 ) -> Detector:
     """A detector by name, with its weights in place.
 
     `weights`: None for the registered ones (imported before, or part of the package), the name of one of its sets,
     "random" for fresh ones drawn from `seed` (their answers mean nothing), or the path of a file.
+    `options` are what its class declares under that name, such as how a picture is shown.
 
     >>> load("nfa-vit", "random", setting="nano").card.title
     'NFA-ViT'
@@ -43,17 +47,45 @@ def load(
     if setting is None and isinstance(weights, str):
         # A set that is named brings its setting along.
         setting = next((one.setting for one in kind.card.weights if one.name == weights), None)
+    if weights == "random":
+        detector = _drawn(kind, setting, seed)
+    elif isinstance(weights, Path) or (weights is not None and _is_path(weights, kind)):
+        detector = _from_file(kind, setting, Path(weights))
+    else:
+        detector = _from_store(kind, setting, weights, store, seed)
+    return detector.to(target).change(**dict(options or {}))
+
+
+def _drawn(kind: type[Detector], setting: str | None, seed: int) -> Detector:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        detector = kind(setting)
-    if weights == "random":
-        detector.weights = Loaded("random")
-    elif isinstance(weights, Path) or (weights is not None and _is_path(weights, kind)):
-        _from_file(detector, Path(weights))
-    else:
-        _from_store(detector, weights, store)
-    detector.to(target)
-    return detector
+        return kind(setting)
+
+
+class _Unfilled(TorchFunctionMode):
+    """Tensors that a network would fill with chance are left as they are: what they hold is about to be replaced."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = kwargs or {}
+        if getattr(func, "__name__", "") in _CHANCE:
+            tensor = args[0] if args else given["tensor"]
+            if func is getattr(Tensor, func.__name__, None):
+                # A single draw inside a way to draw that may go on until every number is within bounds.
+                with torch.no_grad():
+                    tensor.zero_()
+            return tensor
+        return func(*args, **given)
+
+
+_CHANCE = {"normal_", "uniform_", "trunc_normal_", "bernoulli_"} | {
+    f"{kind}_{shape}_" for kind in ("kaiming", "xavier") for shape in ("normal", "uniform")
+}
+
+
+def _unfilled(kind: type[Detector], setting: str | None) -> Detector:
+    """A detector whose parameters hold nothing yet; to draw those of the largest takes seconds, for nothing."""
+    with torch.random.fork_rng(devices=[]), _Unfilled():
+        return kind(setting)
 
 
 def without_numbers(kind: type[Detector], setting: str | None = None) -> Detector:
@@ -163,8 +195,9 @@ def _is_path(given: str, kind: type[Detector]) -> bool:
     return "/" in given or "\\" in given or Path(given).suffix.lower() in SUFFIXES or Path(given).is_file()
 
 
-def _from_file(detector: Detector, path: Path) -> None:
+def _from_file(kind: type[Detector], setting: str | None, path: Path) -> Detector:
     state = read_tensors(path)
+    detector = _unfilled(kind, setting)
     sets: list[WeightSet | None] = [*_sets_of(detector)] or [None]
     fitting = (
         (part, tensors) for one in sets for part, tensors, found in _trials(detector, state, one, path) if not found
@@ -177,31 +210,37 @@ def _from_file(detector: Detector, path: Path) -> None:
         )  # fmt: skip
     load_strictly(detector.network, as_float(tensors), path)
     detector.weights = Loaded(path.name, sha256_of(path), (path,))
+    return detector
 
 
-def _from_store(detector: Detector, name: str | None, store: Path | None) -> None:
-    weights = weight_set(type(detector), name, detector.setting)
-    if weights.setting is not None and weights.setting != detector.setting:
-        raise BadSetting(
-            f"the weights '{weights.name}' belong to another setting", wanted=weights.setting, got=detector.setting
-        )
-    found = stores.find(detector.card.name, weights.name, store)
+def _from_store(kind: type[Detector], setting: str | None, name: str | None, store: Path | None, seed: int) -> Detector:
+    setting = kind.settings[0] if setting is None else setting
+    if setting not in kind.settings:
+        raise unknown(setting, kind.settings, f"setting of {kind.card.name}")
+    weights = weight_set(kind, name, setting)
+    if weights.setting is not None and weights.setting != setting:
+        raise BadSetting(f"the weights '{weights.name}' belong to another setting", wanted=weights.setting, got=setting)
+    found = stores.find(kind.card.name, weights.name, store)
     if found is None:
-        raise missing_weights(type(detector), weights)
+        raise missing_weights(kind, weights)
     if lacking := found.missing(weights):
-        raise missing_weights(type(detector), weights, lacking)
+        raise missing_weights(kind, weights, lacking)
     if faults := stores.check(found):
         raise BadWeights("; ".join(faults), where=found.folder, hint="import the weights again")
     state = as_float(tensors_of(found))
-    if is_whole := covers(detector, found):
+    is_whole = covers(without_numbers(kind, setting), found)
+    if is_whole:
+        detector = _unfilled(kind, setting)
         load_strictly(detector.network, state, found.folder)
     else:
         # Where training starts: what the files do not hold stays as it was drawn.
+        detector = _drawn(kind, setting, seed)
         drawn = {
             key: value for key, value in detector.network.state_dict().items() if not key.startswith(tuple(found.files))
         }
         load_strictly(detector.network, {**drawn, **state}, found.folder)
     detector.weights = Loaded(weights.name, found.sha256 if is_whole else None, tuple(found.files.values()))
+    return detector
 
 
 def tensors_of(stored: stores.Stored) -> dict[str, Tensor]:

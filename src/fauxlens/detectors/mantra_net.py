@@ -22,6 +22,7 @@ from fauxlens.core.errors import BadShape
 from fauxlens.core.names import unknown
 from fauxlens.detectors.card import Card, Target, WeightFile, WeightSet
 from fauxlens.detectors.detector import Detector
+from fauxlens.detectors.option import Option, declared
 from fauxlens.detectors.prediction import Output
 from fauxlens.detectors.view import Pixels, Prepared, normalised, resized, whole
 from fauxlens.nn.bayar import BayarConvolution
@@ -221,6 +222,7 @@ class MantraNetDetector(Detector):
         ),
     )  # fmt: skip
 
+    options = declared(showing=Option(about="how a picture is shown", choices=("native", "resize")))
     showing: Showing = "native"
 
     def build(self) -> nn.Module:

@@ -22,6 +22,7 @@ from fauxlens.core.errors import BadShape
 from fauxlens.core.names import unknown
 from fauxlens.detectors.card import Card, Target, WeightFile, WeightSet
 from fauxlens.detectors.detector import Detector
+from fauxlens.detectors.option import Option, declared
 from fauxlens.detectors.prediction import Output
 from fauxlens.detectors.view import Pixels, Prepared, View, Window, normalised
 from fauxlens.nn.bayar import BayarConvolution
@@ -274,6 +275,7 @@ class MvssNetDetector(Detector):
         ),
     )  # fmt: skip
 
+    options = declared(showing=Option(about="the order of the colour channels", choices=("bgr", "rgb")))
     showing: Showing = "bgr"
 
     def build(self) -> nn.Module:

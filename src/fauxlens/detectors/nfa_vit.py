@@ -15,8 +15,8 @@ nano       small enough to travel with the package: fixed residuals instead of t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from fauxlens.core.errors import BadSetting, BadShape
 from fauxlens.detectors.card import Card, Target, WeightFile, WeightSet
 from fauxlens.detectors.detector import Detector
+from fauxlens.detectors.option import Option, Value, declared
 from fauxlens.detectors.prediction import Output
 from fauxlens.detectors.segformer import segformer_names
 from fauxlens.detectors.view import (
@@ -389,9 +390,19 @@ class NfaVitDetector(Detector):
         ),
     )  # fmt: skip
 
+    options = declared(
+        fit=Option(about="how a picture reaches the network", choices=("resize", "pad", "tile", "native")),
+        side=Option(about="the side of the square or tile", smallest=SMALLEST_SIDE),
+        overlap=Option(about="by how many pixels tiles overlap", smallest=0),
+    )
+
     def __init__(self, setting: str | None = None) -> None:
         super().__init__(setting)
         self.showing = Showing(fit="tile", side=512, overlap=64) if self.setting == "nano" else Showing()
+
+    def _set(self, name: str, value: Value) -> None:
+        changed: dict[str, Any] = {name: value}
+        self.showing = replace(self.showing, **changed)
 
     def build(self) -> nn.Module:
         """The network of the setting."""

@@ -21,6 +21,7 @@ from fauxlens.core.names import unknown
 from fauxlens.detectors import published
 from fauxlens.detectors.card import Card, WeightFile, WeightSet
 from fauxlens.detectors.detector import Detector
+from fauxlens.detectors.option import Option, declared
 from fauxlens.detectors.prediction import Output
 from fauxlens.detectors.view import Pixels, Prepared, centre_crop, normalised, resized, whole
 from fauxlens.nn.residuals import block_corners
@@ -140,6 +141,7 @@ class Npr(Detector):
         ),
     )  # fmt: skip
 
+    options = declared(showing=Option(about="how a picture is shown", choices=("resize", "native", "repeat-crop")))
     showing: Showing = "resize"
 
     def build(self) -> nn.Module:

@@ -21,6 +21,7 @@ from fauxlens.core.names import unknown
 from fauxlens.detectors import published
 from fauxlens.detectors.card import Card, WeightFile, WeightSet
 from fauxlens.detectors.detector import Detector
+from fauxlens.detectors.option import Option, declared
 from fauxlens.detectors.prediction import Output
 from fauxlens.detectors.view import (
     Pixels,
@@ -157,6 +158,7 @@ class CnnSpot(Detector):
         ),
     )  # fmt: skip
 
+    options = declared(showing=Option(about="how a picture is shown", choices=("crop", "native", "resize-crop")))
     showing: Showing = "crop"
 
     def build(self) -> nn.Module:
@@ -183,6 +185,10 @@ class NoDownDetector(Detector):
 
     # Its maps are sixteen times those of an ordinary ResNet-50: one picture fills a processor.
     batch_limit = 1
+    options = declared(
+        tile_above=Option(about="pictures with both sides longer are cut into tiles", smallest=1, none=True),
+        tile_side=Option(about="the side of such a tile", smallest=1),
+    )
     tile_above: int | None = 1536
     tile_side: int = 1024
 

@@ -25,6 +25,7 @@ from fauxlens.core.names import unknown
 from fauxlens.detectors import published
 from fauxlens.detectors.card import Card, WeightFile, WeightSet
 from fauxlens.detectors.detector import Detector
+from fauxlens.detectors.option import Option, declared
 from fauxlens.detectors.resnet50 import Classifier
 from fauxlens.detectors.view import Pixels, Prepared, resized_crop, shorter_side_size
 from fauxlens.nn.resnet import BasicBlock
@@ -162,6 +163,7 @@ class SpecDetector(Detector):
         ),
     )  # fmt: skip
 
+    options = declared(band=Option(about="which frequencies are shown", choices=("all", "low", "mid", "high")))
     band: Band = "all"
 
     def build(self) -> nn.Module:
