@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 from fauxlens.core.errors import FauxlensError
-from fauxlens.core.files import to_json
+from fauxlens.core.files import to_json, to_json_line
 from fauxlens.core.progress import Progress, silent
 from fauxlens.core.text import visible
 
@@ -58,11 +58,12 @@ def circumstances() -> dict[str, str]:
     }
 
 
-def say_json(value: Any) -> None:
-    """The result as JSON on stdout; nothing else may go there."""
+def say_json(value: Any, *, line: bool = False) -> None:
+    """The result as JSON on stdout, nothing else may go there; as one `line` where there is one result a picture."""
     is_unicode = (sys.stdout.encoding or "").lower().replace("-", "") in ("utf8", "utf16", "utf32")
+    written = (to_json_line if line else to_json)(value, ascii_only=not is_unicode)
     try:
-        sys.stdout.write(to_json(value, ascii_only=not is_unicode))
+        sys.stdout.write(written)
         sys.stdout.flush()
     except BrokenPipeError:
         raise ReaderGone from None

@@ -12,7 +12,7 @@ def command(json: AsJson = False) -> int:
     """Every detector: what it tells, how large it is, whose weights it needs and whether they are here."""
     from fauxlens.detectors.inventory import entries, kinds
 
-    cards = [(kind.card, kind.settings, entries(kind)) for kind in kinds()]
+    cards = [(kind.card, kind.settings, kind.options, entries(kind)) for kind in kinds()]
     if json:
         console.say_json(
             [
@@ -26,6 +26,7 @@ def command(json: AsJson = False) -> int:
                     "input": card.input,
                     "code": card.code,
                     "settings": list(settings),
+                    "options": {name: {"about": one.about, "wanted": one.wanted} for name, one in options.items()},
                     "weights": [
                         {
                             "set": one.weights.name,
@@ -38,12 +39,12 @@ def command(json: AsJson = False) -> int:
                     "targets": [asdict(target) for target in card.targets],
                     "limits": list(card.limits),
                 }
-                for card, settings, sets in cards
+                for card, settings, options, sets in cards
             ]
         )
         return 0
     rows = []
-    for card, _, sets in cards:
+    for card, _, _, sets in cards:
         licences = " | ".join(dict.fromkeys(one.weights.licence for one in sets)) or "none known"
         states = ", ".join(f"{one.weights.name}: {one.state}" for one in sets) or "none known"
         first = card.targets[0] if card.targets else None

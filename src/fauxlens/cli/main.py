@@ -24,6 +24,7 @@ from fauxlens.cli import (
     doctor,
     extract,
     fetch,
+    inspect,
     prune,
     scan,
     select,
@@ -82,6 +83,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.command("inspect")(inspect.command)
 app.command("scan")(scan.command)
 app.command("verify")(verify.command)
 app.command("select")(select.command)

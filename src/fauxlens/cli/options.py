@@ -43,4 +43,32 @@ Accept = Annotated[
         "--accept", help="A fault that is no reason for quarantine: wrong-suffix, corrupt-exif.", metavar="FAULT"
     ),
 ]
+Setting = Annotated[
+    str | None, typer.Option("--setting", help="A named variant of the detector, where it has several.", metavar="NAME")
+]
+Device = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1 or mps.")]
+DetectorOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option", help="Change how the detector works: `fauxlens detectors --json` lists what. Repeatable.",
+        metavar="NAME=VALUE",
+    ),
+]  # fmt: skip
+
+
+def options_of(given: list[str] | None) -> dict[str, str]:
+    """The words of `--option` by name.
+
+    >>> options_of(["showing=native", "side=256"])
+    {'showing': 'native', 'side': '256'}
+    """
+    found = {}
+    for one in given or ():
+        name, equals, value = one.partition("=")
+        if not equals or not name:
+            raise BadSetting("an option is a name and a value", wanted="NAME=VALUE", got=one)
+        found[name] = value
+    return found
+
+
 DEFAULT_MAX_PIXELS = 200_000_000

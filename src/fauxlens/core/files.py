@@ -68,6 +68,15 @@ def to_json(value: Any, *, ascii_only: bool = False) -> str:
     return json.dumps(_finite(value), indent=2, sort_keys=True, ensure_ascii=ascii_only, allow_nan=False) + "\n"
 
 
+def to_json_line(value: Any, *, ascii_only: bool = False) -> str:
+    """`value` as `to_json` makes it, on one line.
+
+    >>> to_json_line({"rate": float("inf"), "done": 1})
+    '{"done": 1, "rate": null}\\n'
+    """
+    return json.dumps(_finite(value), sort_keys=True, ensure_ascii=ascii_only, allow_nan=False) + "\n"
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames in `folder` survive a power cut, where the system can (Windows cannot open folders)."""
     with contextlib.suppress(OSError, PermissionError):

@@ -32,6 +32,8 @@ _SUFFIXES = {
     "avif": frozenset((".avif", ".avifs")),
     "heic": frozenset((".heic", ".heif", ".hif")),
 }
+SUFFIXES = frozenset().union(*_SUFFIXES.values())
+"""What the names of pictures end in, of all containers that are read."""
 _READERS: dict[str, Callable[[Source], Header]] = {
     "png": read_png_header,
     "webp": read_webp_header,

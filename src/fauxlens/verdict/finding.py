@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from fauxlens.core.errors import FauxlensError
@@ -30,6 +30,7 @@ class Opinion:
     prediction: Prediction
     setting: str
     weights: str
+    share: float | None = None  # what `edited_share` was, where the mask is no longer kept
 
     @property
     def is_random(self) -> bool:
@@ -40,7 +41,9 @@ class Opinion:
     def edited_share(self) -> float | None:
         """The share of pixels that it marks, 0 to 1; None where there is no mask, or one that means nothing."""
         mask = self.prediction.mask
-        return None if mask is None or self.is_random else float((mask >= 0.5).mean())
+        if mask is None or self.is_random:
+            return self.share
+        return float((mask >= 0.5).mean())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +59,14 @@ class Finding:
     marks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     seconds: float = 0.0
     error: FauxlensError | None = None
+
+    def without_maps(self) -> Finding:
+        """The same without masks and traces, which are as large as the picture; their shares are kept."""
+        light = tuple(
+            replace(one, prediction=replace(one.prediction, mask=None, trace=None), share=one.edited_share)
+            for one in self.opinions
+        )
+        return replace(self, opinions=light)
 
     @property
     def edited_share(self) -> float | None:

@@ -1,0 +1,68 @@
+"""Masks and heatmaps as files, at the size of the picture."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fauxlens.core.errors import FauxlensError
+from fauxlens.core.files import write_bytes
+from fauxlens.images.picture import Picture
+from fauxlens.verdict.finding import Finding
+
+Pixels = NDArray[np.uint8]
+
+
+def heatmap_of(pixels: Pixels, mask: NDArray[np.float32]) -> Pixels:
+    """The picture with strength laid over it: colours that the colour-blind can tell, the stronger the less clear."""
+    level = np.rint(np.clip(mask, 0, 1) * 255).astype(np.uint8)
+    colours = cast(Pixels, cv2.cvtColor(cv2.applyColorMap(level, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB))
+    cover = (0.8 * np.clip(mask, 0, 1))[..., None]
+    # Strip by strip: a large picture in floating point would be four times itself.
+    found = np.empty_like(pixels)
+    for top in range(0, pixels.shape[0], 256):
+        part = slice(top, top + 256)
+        mixed = pixels[part] * (1 - cover[part]) + colours[part] * cover[part]
+        found[part] = np.rint(mixed).astype(np.uint8)
+    return found
+
+
+def traced_of(trace: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A map without a scale of its own as 0..1: from its 1st to its 99th percentile."""
+    low, high = np.percentile(trace, (1, 99))
+    return cast(NDArray[np.float32], np.clip((trace - low) / max(float(high - low), 1e-12), 0, 1).astype(np.float32))
+
+
+def png_of(pixels: Pixels) -> bytes:
+    """An RGB or grey picture as PNG."""
+    stored = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    done, data = cv2.imencode(".png", stored)
+    if not done:
+        raise FauxlensError("the marks could not be written as PNG")
+    return data.tobytes()
+
+
+def with_marks(finding: Finding, picture: Picture, folder: Path, number: int) -> Finding:
+    """Write what the detectors mark into `folder`/marks, and say in the finding where it lies."""
+    marks: dict[str, dict[str, str]] = {}
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(finding.path).stem)[:60] or "picture"
+    for opinion in finding.opinions:
+        said = opinion.prediction
+        name = f"marks/{number:04d}-{stem}-{said.detector.replace('+', '-plus')}"
+        if said.mask is not None:
+            files = {"mask": f"{name}-mask.png", "heatmap": f"{name}-heatmap.png"}
+            write_bytes(folder / files["mask"], png_of(np.rint(said.mask * 255).astype(np.uint8)))
+            write_bytes(folder / files["heatmap"], png_of(heatmap_of(picture.pixels, said.mask)))
+        elif said.trace is not None:
+            files = {"heatmap": f"{name}-trace.png"}
+            write_bytes(folder / files["heatmap"], png_of(np.rint(traced_of(said.trace) * 255).astype(np.uint8)))
+        else:
+            continue
+        marks[said.detector] = files
+    return replace(finding, marks=marks)

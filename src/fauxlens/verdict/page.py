@@ -1,0 +1,86 @@
+"""Findings as a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from fauxlens.core.report import Column, Figure, Report, Section, Table
+from fauxlens.verdict.finding import NOT_CHECKED, Finding
+from fauxlens.verdict.marks import png_of
+
+SIDE = 1024
+"""The longer side of a heatmap on the page; the files beside it are at the size of the picture."""
+
+_HEAD = (
+    Column("detector"), Column("setting"), Column("weights"), Column("score", format="+.3f"),
+    Column("marked share", format=".1%"), Column("seconds", format=".2f"), Column("notes"),
+)  # fmt: skip
+
+
+def sentence(finding: Finding) -> str:
+    """The verdict in words, with the one reason that decided."""
+    if finding.error is not None:
+        return f"Not looked at: {finding.error.message}."
+    return f"Inconclusive: {finding.reason}."
+
+
+def report_of(findings: Sequence[Finding], folder: Path) -> Report:
+    """A page over all findings; their marks lie in `folder` already."""
+    failed = sum(1 for one in findings if one.error is not None)
+    verdict = sentence(findings[0]) if len(findings) == 1 else (
+        f"{len(findings) - failed:,} pictures were looked at, {failed:,} could not be; none of the answers is "
+        "calibrated, so no verdict is drawn."
+    )  # fmt: skip
+    sections = [_section(number, one, folder) for number, one in enumerate(findings)]
+    sections.append(Section("What was not checked", tuple(f"{one[0].upper()}{one[1:]}." for one in NOT_CHECKED)))
+    return Report(
+        title="What detectors say of these pictures" if len(findings) > 1 else "What detectors say of this picture",
+        verdict=verdict,
+        sections=tuple(sections),
+        facts={"findings": [one.as_json() for one in findings]},
+    )
+
+
+def _section(number: int, finding: Finding, folder: Path) -> Section:
+    if finding.error is not None:
+        return Section(finding.path, (sentence(finding),))
+    file = finding.file
+    rows = tuple(
+        (one.prediction.detector, one.setting, one.weights, one.prediction.logit, one.edited_share,
+         one.prediction.seconds, "; ".join(one.prediction.notes))
+        for one in finding.opinions
+    )  # fmt: skip
+    quality = f", quality {file['jpeg_quality']}" if file.get("jpeg_quality") else ""
+    figures = tuple(
+        Figure(
+            name=f"heatmap-{number:04d}-{place}", title=f"What {name} marks",
+            alternative=f"The picture with the places that {name} marks in bright colours", media_type="image/png",
+            data=_small(folder / files["heatmap"]), note=f"Full size: {files['heatmap']}",
+        )
+        for place, (name, files) in enumerate(finding.marks.items())
+    )  # fmt: skip
+    text = (
+        sentence(finding),
+        f"{str(file['format']).upper()}, {file['width']}x{file['height']}{quality}; SHA-256 {file['sha256']}.",
+        *(f"{note}." for note in finding.notes),
+    )
+    table = Table(
+        f"detectors-{number:04d}", "Detectors", _HEAD, rows, "A score above 0 leans to fake; it is no chance."
+    )
+    return Section(finding.path, text, (table,), figures)
+
+
+def _small(path: Path) -> bytes:
+    # Read by way of memory: the library cannot open every name.
+    pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR_RGB)
+    if pixels is None:
+        return path.read_bytes()
+    scale = SIDE / max(pixels.shape[:2])
+    if scale < 1:
+        size = (max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale)))
+        pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    return png_of(pixels.astype(np.uint8))
