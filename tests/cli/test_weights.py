@@ -46,9 +46,9 @@ def mirror(tmp_path: Path) -> Path:
 
 def test_every_set_is_listed(run: Run, noiseprint: Path, store: Path) -> None:
     before = parsed(run("weights", "list", "--json").out, "weights list")
-    assert [(one["detector"], one["set"]) for one in before] == [
-        (name, one.name) for name in sorted(DETECTORS) for one in detector_class(name).card.weights
-    ]
+    by_name = [(name, one.name) for name in sorted(DETECTORS) for one in detector_class(name).card.weights]
+    first = [pair for pair in by_name if pair[0] == "community-forensics"]
+    assert [(one["detector"], one["set"]) for one in before] == first + [one for one in by_name if one not in first]
     row = next(one for one in before if one["detector"] == "noiseprint++")
     assert (row["state"], row["bytes"], row["missing"]) == ("not here", 2_267_965, ["noiseprint++.th"])
     assert run("weights", "import", "noiseprint++", noiseprint).code == 0
@@ -63,6 +63,23 @@ def test_every_set_is_listed(run: Run, noiseprint: Path, store: Path) -> None:
     assert len(rows) == len(after)
     assert ["noiseprint++", "trufor", "here", f"{size:,}"] in [row.split()[:4] for row in rows]
     assert str(store) in plain.err
+
+
+def test_what_to_fetch_first_is_said_first(run: Run) -> None:
+    listed = parsed(run("weights", "list", "--json").out, "weights list")
+    recommended = {(one["detector"], one["set"]): one for one in listed if one["recommended"]}
+    assert list(recommended) == [("community-forensics", "384")]
+    (one,) = recommended.values()
+    assert listed[0] is one
+    # It can be had by one command, and anybody may use it.
+    assert one["use"] == "open"
+    assert all(file.hub for file in detector_class(one["detector"]).card.weights[0].files)
+    assert "not measured by us" in one["recommended"]
+    plain = run("weights", "list")
+    assert plain.out.splitlines()[1].split()[:2] == ["community-forensics", "384"]
+    assert f"the first to fetch: community-forensics/384; {one['recommended']}" in " ".join(plain.err.split())
+    assert "fetch first open terms" in run("weights", "show", "community-forensics/384").out
+    assert "fetch first" not in run("weights", "show", "community-forensics/224").out
 
 
 def test_a_card_in_words(run: Run) -> None:

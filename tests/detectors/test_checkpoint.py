@@ -7,10 +7,12 @@ import io
 import os
 import pathlib
 import pickle
+import sys
 import tarfile
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -82,6 +84,32 @@ def test_what_trainers_leave_beside_the_tensors_is_looked_over(is_zip: bool, tmp
     found = read_tensors(tmp_path / "checkpoint-7.pth")
     assert same(found, state())
     assert not any(tensor.requires_grad for tensor in found.values())
+
+
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_settings_that_are_tables_of_a_class_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_zip: bool
+) -> None:
+    """Some trainings leave their settings beside the tensors as nested tables of yacs, which is not installed here."""
+
+    class CfgNode(dict[str, Any]):
+        def __init__(self, table: dict[str, Any]) -> None:
+            for key, value in table.items():
+                self[key] = CfgNode(value) if isinstance(value, dict) else value
+            self.__dict__["__renamed_keys__"] = {}
+            self.__dict__["__deprecated_keys__"] = set()
+
+    CfgNode.__module__, CfgNode.__qualname__ = "yacs.config", "CfgNode"
+    with monkeypatch.context() as patched:
+        module = ModuleType("yacs.config")
+        module.CfgNode = CfgNode  # type: ignore[attr-defined]
+        patched.setitem(sys.modules, "yacs", ModuleType("yacs"))
+        patched.setitem(sys.modules, "yacs.config", module)
+        settings = CfgNode({"MODEL": {"NAME": "swin", "SWIN": {"DEPTHS": [2, 2, 6, 2]}}, "TAG": "x", "AMP": True})
+        held = {"model": state(), "config": settings, "epoch": 299, "max_accuracy": 99.1}
+        torch.save(held, tmp_path / "ckpt_epoch_299.pth", _use_new_zipfile_serialization=is_zip)
+    assert "yacs.config" not in sys.modules
+    assert same(read_tensors(tmp_path / "ckpt_epoch_299.pth"), state())
 
 
 class Attack:

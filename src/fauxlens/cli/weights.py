@@ -24,11 +24,11 @@ Name = Annotated[str, typer.Argument(help="A detector, or DETECTOR/SET.", metava
 
 @app.command("list")
 def list_command(json: AsJson = False) -> int:
-    """Every set of weights: licence, what it may be used for, whether it is here, how large it is."""
-    from fauxlens.detectors.inventory import entries, kinds
+    """Every set of weights, the recommended first: licence, use, whether it is here, how large it is."""
+    from fauxlens.detectors.inventory import offered
     from fauxlens.detectors.store import store_folder
 
-    found = [one for kind in kinds() for one in entries(kind)]
+    found = offered()
     if json:
         console.say_json(
             [
@@ -42,6 +42,7 @@ def list_command(json: AsJson = False) -> int:
                     "missing": list(one.missing),
                     "bytes": one.bytes,
                     "folder": None if one.stored is None else str(one.stored.folder),
+                    "recommended": one.weights.recommended or None,
                 }
                 for one in found
             ]
@@ -53,6 +54,9 @@ def list_command(json: AsJson = False) -> int:
         for one in found
     ]
     console.show_table(head, rows, numbers=(3,))
+    for one in found:
+        if one.weights.recommended:
+            console.remark(f"the first to fetch: {one.kind.card.name}/{one.weights.name}; {one.weights.recommended}")
     console.remark(f"they lie in {store_folder()}; one of them in words: fauxlens weights show NAME/SET")
     return 0
 
@@ -105,6 +109,7 @@ def show_command(name: Name, json: AsJson = False) -> int:
             "trained on": weights.trained_on,
             "setting": weights.setting or kind.settings[0],
             "labels": ", ".join(weights.labels),
+            "fetch first": weights.recommended,
             "here": None if one.stored is None else f"{one.stored.folder}, {one.stored.bytes:,} bytes",
             "missing": ", ".join(one.missing) if one.state == "in part" else None,
         }

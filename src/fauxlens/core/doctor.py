@@ -43,7 +43,7 @@ _LIBRARIES: tuple[tuple[str, str, str, str | None], ...] = (
     ("weights", "huggingface_hub", "huggingface_hub", None),
     ("HEIC files", "pillow_heif", "pillow-heif", "formats"),
     ("Content Credentials", "c2pa", "c2pa-python", "provenance"),
-    ("real forgeries", "diffusers", "diffusers", "forge"),
+    ("real forgeries, DIRE on photos", "diffusers", "diffusers", "forge"),
     ("CLIP-based detectors", "transformers", "transformers", "zoo"),
     ("web page and API", "fastapi", "fastapi", "serve"),
     ("ONNX export", "onnxruntime", "onnxruntime", "export"),

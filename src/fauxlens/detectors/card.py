@@ -41,6 +41,7 @@ class WeightSet:
     trained_on: str
     setting: str | None = None  # the detector's setting these belong to; None: its default
     labels: tuple[str, ...] = ("fake",)  # what each output of the last layer stands for, in order
+    recommended: str = ""  # why somebody who has none yet should fetch these first; "" for all but a few
 
 
 @dataclass(frozen=True, kw_only=True)

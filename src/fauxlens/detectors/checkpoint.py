@@ -12,6 +12,7 @@ import pickle
 import re
 import warnings
 import zipfile
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,9 @@ IGNORED = (
     "numpy._core.multiarray.scalar",
 )
 """Classes and functions that trainers' settings and scores are made of; each is read as an Ignored."""
+
+TABLES = ("yacs.config.CfgNode",)
+"""Classes of settings that are tables with more to them; each is read as a plain table, and nobody looks into it."""
 
 _SHOWN = 6
 
@@ -196,8 +200,9 @@ def _read_pickle(path: Path, head: bytes) -> Any:
             "not a file of weights", where=path, wanted="safetensors or a torch checkpoint",
             got=f"bytes {head[:4].hex() or 'none'}", hint=_what_it_is(head),
         )  # fmt: skip
+    inert: list[Any] = [(Ignored, name) for name in IGNORED] + [(OrderedDict, name) for name in TABLES]
     try:
-        with torch.serialization.safe_globals([(Ignored, name) for name in IGNORED]), warnings.catch_warnings():
+        with torch.serialization.safe_globals(inert), warnings.catch_warnings():
             # Of the pickle's protocol: what cannot be read is an error, and what can be read is fine.
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)

@@ -62,6 +62,13 @@ def entries(kind: type[Detector], store: Path | None = None) -> list[Entry]:
     return [_entry(kind, one, store) for one in kind.card.weights]
 
 
+def offered(store: Path | None = None) -> list[Entry]:
+    """The sets of all detectors: those with a recommended one first, the rest by name."""
+    by_kind = [entries(kind, store) for kind in kinds()]
+    by_kind.sort(key=lambda sets: not any(one.weights.recommended for one in sets))
+    return [one for sets in by_kind for one in sets]
+
+
 def verify_store(store: Path | None = None, progress: Progress = silent) -> list[Verified]:
     """Look through every set on this machine: digests, names, shapes, finite numbers."""
     found = stores.folders(store)

@@ -38,7 +38,7 @@ from fauxlens.detectors.view import (
     tiled,
     whole,
 )
-from fauxlens.nn.attention import attention_weights, least_similar, weighted_values
+from fauxlens.nn.attention import guided
 from fauxlens.nn.decoder import WeightedDecoder
 from fauxlens.nn.mix_transformer import MixBlock, MixSettings, MixTransformer, mix_b0, mix_b2
 from fauxlens.nn.noiseprint import NoiseExtractor
@@ -157,11 +157,12 @@ class NoiseBranch(MixTransformer):
             block = blocks[-1]
             shown = grid if isinstance(block, BareBlock) else block.norm1(grid)
             query, (key, value) = block.attn.queries(shown), block.attn.keys(shown)
-            weights = attention_weights(query, key)
-            found.append(least_similar(weights, self.share))
-            if index == last_stage and features is None:
+            is_end = index == last_stage and features is None
+            guide, summed = guided(query, key, None if is_end else value, self.share)
+            found.append(guide)
+            if summed is None:
                 break
-            attended = block.attn.proj(weighted_values(weights, value, query).flatten(3))
+            attended = block.attn.proj(summed.flatten(3))
             if isinstance(block, BareBlock):
                 grid = block.after(attended)
             else:

@@ -33,7 +33,7 @@ from fauxlens.detectors.view import (
     shorter_side_size,
     whole,
 )
-from fauxlens.nn.resnet import ResNet
+from fauxlens.nn.resnet import Block, Bottleneck, ResNet
 
 _CNNSPOT = "https://github.com/PeterWang512/CNNDetection"
 _GRAG = "https://github.com/grip-unina/GANimageDetection"
@@ -47,18 +47,18 @@ _GRIP_TERMS = "informational and non-profit use only; keep the notices and cite"
 
 
 class Classifier(ResNet):
-    """(N, 3, H, W) ImageNet-normalised RGB -> Output with logit and features, from a ResNet-50.
+    """(N, 3, H, W) prepared -> Output with logit and features, from a ResNet-50, or -34 with a `BasicBlock`.
 
     `fake` is which output stands for fake when there are two; `down` False takes the first steps at full resolution.
     """
 
-    def __init__(self, *, classes: int = 1, fake: int = 0, down: bool = True) -> None:
+    def __init__(self, block: type[Block] = Bottleneck, *, classes: int = 1, fake: int = 0, down: bool = True) -> None:
         stride = 2 if down else 1
-        super().__init__(classes=classes, stem_stride=stride, pool_stride=stride)
+        super().__init__(block, classes=classes, stem_stride=stride, pool_stride=stride)
         self.fake = fake
 
     def scores(self, features: Tensor) -> Tensor:
-        """(N, 2048) -> (N, classes): the outputs of the last layer, as released."""
+        """(N, channels) -> (N, classes): the outputs of the last layer, as released."""
         return cast(Tensor, cast(nn.Linear, self.fc)(features))
 
     def logit_map(self, image: Tensor) -> Tensor:
@@ -364,26 +364,7 @@ class GenImageResNet50(Detector):
                 labels=("nature", "ai"),
             ),
         ),
-        targets=published.genimage("resnet50")
-        + tuple(
-            target
-            for trained, values in (
-                ("SD V1.5", (65.22, 98.11, 98.03, 92.83, 74.91, 77.18, 72.99, 91.96, 83.90)),
-                ("SD V1.4", (65.22, 97.88, 97.81, 92.17, 73.31, 76.23, 73.07, 91.39, 83.39)),
-                ("Wukong", (63.26, 96.73, 96.75, 96.64, 68.61, 68.23, 70.25, 86.95, 80.93)),
-            )
-            for target in published.shares(
-                dict(
-                    zip(
-                        ("Midjourney", "SD V1.5", "SD V1.4", "Wukong", "VQDM", "ADM", "GLIDE", "BigGAN", "mean"),
-                        values,
-                        strict=True,
-                    )
-                ),
-                set_name="GenImage", metric="accuracy", source="UnbiasedGenImage, its result figures",
-                remark=f"trained on {trained} with sizes 450 to 550 and JPEG quality 96",
-            )
-        ),
+        targets=published.genimage("resnet50") + published.unbiased("resnet50"),
         limits=(
             "The order of the two classes is no part of a file. With the wrong setting every verdict is turned "
             "around: try it on pictures you know.",

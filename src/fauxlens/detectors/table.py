@@ -9,7 +9,10 @@ from fauxlens.detectors.detector import Detector
 
 DETECTORS: dict[str, str] = {
     "cnnspot": "fauxlens.detectors.resnet50:CnnSpot",
+    "community-forensics": "fauxlens.detectors.community_forensics:CommunityForensics",
     "corvi2022": "fauxlens.detectors.resnet50:Corvi2022",
+    "deit-s": "fauxlens.detectors.deit:DeitS",
+    "dire": "fauxlens.detectors.dire:Dire",
     "f3net": "fauxlens.detectors.f3net:F3NetDetector",
     "fatformer": "fauxlens.detectors.fatformer:FatFormerDetector",
     "freqnet": "fauxlens.detectors.freqnet:FreqNetDetector",
@@ -28,6 +31,8 @@ DETECTORS: dict[str, str] = {
     "resnet50": "fauxlens.detectors.resnet50:GenImageResNet50",
     "pscc-net": "fauxlens.detectors.pscc_net:PsccNetDetector",
     "sparsevit": "fauxlens.detectors.sparse_vit:SparseVitDetector",
+    "swin-t": "fauxlens.detectors.swin:SwinT",
+    "spec": "fauxlens.detectors.spec:SpecDetector",
     "trufor": "fauxlens.detectors.trufor:TruForDetector",
     "univfd": "fauxlens.detectors.univfd:UnivFd",
 }

@@ -9,5 +9,7 @@ mlp_decoder.py      SegFormer's decoder: levels to one width and size, fused, pr
 decoder.py          levels weighted by learnt vectors, summed, projected to one map
 hrnet.py            branches at falling resolutions that exchange what they see
 resnet.py           ResNet trunks with the strides, dilations and stems that the detectors ask for
+swin.py             attention within shifted windows: Swin, under its official names
+vit.py              the plain vision transformer, under timm's names
 xception.py         Xception's trunk
 """

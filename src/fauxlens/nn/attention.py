@@ -61,6 +61,34 @@ def fix_sparse_mask(
     return of_query[:, None] == of_key[None]
 
 
+ROWS_AT_ONCE = 2**20
+"""How many weights `guided` holds at a time on a processor: about what its caches hold."""
+
+
+def guided(query: Tensor, key: Tensor, value: Tensor | None, share: float) -> tuple[Tensor, Tensor | None]:
+    """The guide of `least_similar`, and the values summed by the same weights in the shape of `query`.
+
+    On a processor and without a graph, a few rows of the weights are made at a time: they are never whole in memory.
+    """
+    rows = query.shape[1] * query.shape[2]
+    step = max(1, ROWS_AT_ONCE // (query.shape[0] * query.shape[3] * key.shape[1] * key.shape[2]))
+    traced = torch.compiler.is_compiling() or torch.compiler.is_exporting()
+    if traced or torch.is_grad_enabled() or query.device.type != "cpu" or rows <= step:
+        weights = attention_weights(query, key)
+        return least_similar(weights, share), None if value is None else weighted_values(weights, value, query)
+    scaled, keys = _flattened(query * query.shape[-1] ** -0.5), _flattened(key).transpose(-2, -1)
+    values = None if value is None else _flattened(value)
+    guide = scaled.new_empty(*scaled.shape[:3], keys.shape[-1])
+    attended = None if values is None else torch.empty_like(scaled)
+    for start in range(0, rows, step):
+        part = slice(start, start + step)
+        weights = (scaled[:, :, part] @ keys).softmax(dim=-1)
+        guide[:, :, part] = least_similar(weights, share)
+        if attended is not None and values is not None:
+            attended[:, :, part] = weights @ values
+    return guide, None if attended is None else _unflattened(attended, query)
+
+
 def attention_weights(query: Tensor, key: Tensor) -> Tensor:
     """The softmax itself, (N, heads, H * W, h * w): for who must see it; the others never build it."""
     products = _flattened(query * query.shape[-1] ** -0.5) @ _flattened(key).transpose(-2, -1)

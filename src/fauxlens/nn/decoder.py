@@ -40,19 +40,48 @@ class WeightedDecoder(nn.Module):
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Features, finest first -> (N, 1, h_1, w_1)."""
-        total = self._projected(features, 1)
-        for level in range(2, self.levels + 1):
-            coarse = self._projected(features, level)
-            fine = F.interpolate(coarse, size=total.shape[-2:], mode="bilinear", align_corners=False)
-            total = total + fine if torch.is_grad_enabled() else total.add_(fine)
+        levels = [self._projected(features[level - 1], level) for level in range(2, self.levels + 1)]
+        finest = features[0]
+        height, width = finest.shape[-2:]
+        steps = [height // level.shape[-2] for level in levels]
+        whole = all((level.shape[-2] * step, level.shape[-1] * step) == (height, width)
+                    for level, step in zip(levels, steps, strict=True))  # fmt: skip
+        traced = torch.compiler.is_compiling() or torch.compiler.is_exporting()
+        if traced or torch.is_grad_enabled() or finest.device.type != "cpu" or not whole:
+            fine = [F.interpolate(level, size=(height, width), mode="bilinear", align_corners=False)
+                    for level in levels]  # fmt: skip
+            return self._judged(sum(fine, self._projected(finest, 1)))
+        # A few rows at a time: the sum is the largest map of the network, and nobody needs it whole.
+        rows = max(steps, default=1) * 2
+        found = []
+        for top in range(0, height, rows):
+            total = self._projected(finest[:, :, top : top + rows], 1)
+            for level, step in zip(levels, steps, strict=True):
+                total += _enlarged_rows(level, step, top, total.shape[2])
+            found.append(self._judged(total))
+        return torch.cat(found, dim=2)
+
+    def _judged(self, total: Tensor) -> Tensor:
+        """(N, width, H, W) -> (N, 1, H, W)."""
         grid = total.permute(0, 2, 3, 1)
         if self.norm is not None:
             grid = self.norm(grid)
         last = self.conv_last
         return F.linear(grid, last.weight.flatten(1), last.bias).permute(0, 3, 1, 2)
 
-    def _projected(self, features: list[Tensor], level: int) -> Tensor:
+    def _projected(self, feature: Tensor, level: int) -> Tensor:
         gamma, convolution = getattr(self, f"gamma{level}"), getattr(self, f"conv_layer{level}")
         weight = convolution.weight.flatten(1) * gamma[:, None]
-        grid = F.linear(features[level - 1].permute(0, 2, 3, 1), weight, convolution.bias * gamma)
+        grid = F.linear(feature.permute(0, 2, 3, 1), weight, convolution.bias * gamma)
         return grid.permute(0, 3, 1, 2)
+
+
+def _enlarged_rows(level: Tensor, step: int, top: int, rows: int) -> Tensor:
+    """Rows `top`, ... of a level enlarged `step` times by bilinear interpolation, without enlarging the others."""
+    first, last = top // step, -(-(top + rows) // step)
+    # A row more on both sides, where there is one, so that those at the border are mixed as in the whole.
+    above, below = min(first, 1), min(level.shape[2] - last, 1)
+    part = level[:, :, first - above : last + below]
+    fine = F.interpolate(part, scale_factor=float(step), mode="bilinear", align_corners=False)
+    start = top - (first - above) * step
+    return fine[:, :, start : start + rows]

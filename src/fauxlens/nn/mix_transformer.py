@@ -127,6 +127,10 @@ class DepthwiseConvolution(nn.Module):
         return self.dwconv(grid.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)  # type: ignore[no-any-return]
 
 
+WIDE_AT_ONCE = 3 * 2**19
+"""How many numbers of an MLP's widened grid are made at a time on a processor: about what its caches hold."""
+
+
 class ConvolutionalMlp(nn.Module):
     """Widen, convolve each channel, GELU, narrow."""
 
@@ -139,7 +143,18 @@ class ConvolutionalMlp(nn.Module):
 
     def forward(self, grid: Tensor) -> Tensor:
         """(N, H, W, C) -> the same shape."""
-        return self.fc2(F.gelu(self.dwconv(self.fc1(grid)), approximate=self.gelu))  # type: ignore[no-any-return]
+        height = grid.shape[1]
+        rows = max(8, WIDE_AT_ONCE // (grid.shape[0] * grid.shape[2] * self.fc1.out_features))
+        traced = torch.compiler.is_compiling() or torch.compiler.is_exporting()
+        if traced or torch.is_grad_enabled() or grid.device.type != "cpu" or rows >= height:
+            return self.fc2(F.gelu(self.dwconv(self.fc1(grid)), approximate=self.gelu))  # type: ignore[no-any-return]
+        found = torch.empty_like(grid)
+        for top in range(0, height, rows):
+            # A row more on both sides, for the convolution; what it makes of them is thrown away.
+            first = max(0, top - 1)
+            wide = self.dwconv(self.fc1(grid[:, first : top + rows + 1]))[:, top - first :][:, :rows]
+            found[:, top : top + rows] = self.fc2(F.gelu(wide, approximate=self.gelu))
+        return found
 
 
 class DropPath(nn.Module):
