@@ -46,7 +46,10 @@ def main() -> None:
     from fauxlens.detectors import DETECTORS
 
     busy = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
-    found = {name: in_a_child(name, given) for name in given.only or sorted(DETECTORS)}
+    found = {}
+    for name in given.only or sorted(DETECTORS):
+        sys.stderr.write(f"{name}\n")
+        found[name] = in_a_child(name, given)
     result = {
         "benchmark": "detectors",
         "date": datetime.date.today().isoformat(),
@@ -112,12 +115,7 @@ def measured(asked: str, given: argparse.Namespace) -> dict[str, Any]:
         for view in detector.prepare(picture).views:
             view.tensor()
 
-    # The counter hangs hooks on whatever wants gradients, which here is never asked for any.
-    wanting = [p for p in detector.network.parameters() if p.requires_grad]
-    detector.network.requires_grad_(False)
     operations, unseen = multiply_adds(lambda: detector.predict([picture]))
-    for parameter in wanting:
-        parameter.requires_grad_(True)
     yardstick = load(YARDSTICK, "random")
     yardstick.showing = "native"  # type: ignore[attr-defined]
     detector.logits = timed  # type: ignore[method-assign]
@@ -156,20 +154,33 @@ def multiply_adds(way: Any) -> tuple[int, list[str]]:
 
     Not counted either: everything that works on numbers one by one, resizing and sorting.
     """
+    import torch
     from torch.utils._python_dispatch import TorchDispatchMode
-    from torch.utils.flop_counter import FlopCounterMode
+    from torch.utils.flop_counter import flop_registry
 
     unseen: set[str] = set()
+    counted = [0]
 
-    class Watching(TorchDispatchMode):
+    # FlopCounterMode also keeps track of modules, with hooks that a network which asks for gradients cannot bear.
+    class Counting(TorchDispatchMode):
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            kwargs = kwargs or {}
+            formula = flop_registry.get(func._overloadpacket)
+            if formula is None and func is not torch.ops.prim.device.default:
+                with self:
+                    found = func.decompose(*args, **kwargs)
+                if found is not NotImplemented:
+                    return found
             if "fft" in str(func):
                 unseen.add("fft")
-            return func(*args, **(kwargs or {}))
+            found = func(*args, **kwargs)
+            if formula is not None:
+                counted[0] += formula(*args, **kwargs, out_val=found)
+            return found
 
-    with FlopCounterMode(display=False) as counter, Watching():
+    with Counting():
         way()
-    return counter.get_total_flops() // 2, sorted(unseen)
+    return counted[0] // 2, sorted(unseen)
 
 
 def in_milliseconds(spread: Mapping[str, float]) -> dict[str, float]:
