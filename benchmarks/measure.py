@@ -6,10 +6,12 @@ import importlib.metadata
 import json
 import os
 import platform
+import resource
 import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 
 def in_turns(ways: Mapping[str, Callable[[], None]], rounds: int) -> dict[str, dict[str, float]]:
@@ -28,9 +30,19 @@ def in_turns(ways: Mapping[str, Callable[[], None]], rounds: int) -> dict[str, d
     }
 
 
+def peak_megabytes() -> float:
+    """The most memory that this process held at once."""
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux's ru_maxrss is inherited from the parent; this figure is not
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return round(int(line.split()[1]) * 1024 / 1e6, 1)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)
+
+
 def machine() -> dict[str, object]:
     """Versions and platform."""
-    libraries = ("fauxlens", "numpy", "pillow", "pyarrow", "opencv-python-headless")
+    libraries = ("fauxlens", "numpy", "pillow", "pyarrow", "opencv-python-headless", "torch")
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),

@@ -10,14 +10,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from measure import in_turns, print_result
+from measure import in_turns, peak_megabytes, print_result
 
 _DNCNN_MULTIPLICATIONS = 2 * 9 * (3 * 64 + 15 * 64 * 64 + 64)  # a pixel
 
@@ -190,12 +189,7 @@ def peak_of(what: str, given: argparse.Namespace) -> float:
         size = given.photo if what == "nano_photo" else (given.side, given.side)
         photo = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
         load("nfa-vit", "random", setting="nano").predict([photo])
-    status = Path("/proc/self/status")
-    if status.exists():  # Linux's ru_maxrss is inherited from the parent; this figure is not
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-        return round(int(line.split()[1]) * 1024 / 1e6, 1)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)
+    return peak_megabytes()
 
 
 def both():  # type: ignore[no-untyped-def]

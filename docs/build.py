@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from fauxlens.core.names import look_up
+from fauxlens.detectors.inventory import kinds
 from fauxlens.images.degrade import CHAINS, STEPS
 from fauxlens.manifest.fetch import SOURCES
 from fauxlens.manifest.layouts import LAYOUTS
@@ -48,12 +49,31 @@ def reference() -> str:
                 [(n, f"`{r.text}`", r.about) for n, r in CHAINS.items()],
             ),
             *_table(
+                "Detectors",
+                ("name", "title", "tells", "parameters", "input", "settings", "code"),
+                [
+                    (k.card.name, f"{k.card.title} ({k.card.year})", ", ".join(k.card.tasks), f"{k.card.parameters:,}",
+                     k.card.input, ", ".join(k.settings), k.card.code)
+                    for k in kinds()
+                ],
+            ),
+            *_table(
+                "Sets of weights",
+                ("set", "setting", "use", "licence", "terms", "trained on", "files"),
+                [
+                    (f"{k.card.name}/{w.name}", w.setting or k.settings[0], w.use, w.licence, w.terms, w.trained_on,
+                     ", ".join(dict.fromkeys(f"[{f.name}]({f.source})" for f in w.files)))
+                    for k in kinds()
+                    for w in k.card.weights
+                ],
+            ),
+            *_table(
                 "Datasets to fetch",
                 ("name", "what", "fetched here"),
                 [(n, s.description, _yes(s.is_fetched)) for n, s in SOURCES.items()],
             ),
         ]
-    )
+    )  # fmt: skip
 
 
 def dead_links() -> list[str]:

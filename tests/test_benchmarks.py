@@ -90,3 +90,23 @@ def test_nfa_vit() -> None:
     assert set(found["training_step"]["times_faster"]) == {"ours_as_published", "ours_frozen_noise"}
     assert set(found["memory"]["peak_megabytes"]) == {"libraries", "plain", "ours", "nano_picture", "nano_photo"}
     assert "seen in 2 tiles of 512x512" in found["nano"]["notes"]
+
+
+def test_detectors(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- measured: begin -->\nold\n<!-- measured: end -->\nafter\n", encoding="utf-8")
+    found = printed("detectors", "--only", "noiseprint++", "--rounds", 1, "--threads", 1, "--side", 64, "--table", page)
+    one = found["detectors"]["noiseprint++"]
+    assert one["shown"] == [[64, 64]]
+    assert set(one["milliseconds"]) == {"predict", "prepare", "network", "yardstick"}
+    assert all(are_times(times) for times in one["milliseconds"].values())
+    assert one["milliseconds"]["network"]["median"] < one["milliseconds"]["predict"]["median"]
+    assert one["times_yardstick"] > 0
+    # 17 layers of 3x3 at full size: 3 to 64, fifteen of 64 to 64, 64 to 1.
+    assert one["multiply_adds"] == 9 * (3 * 64 + 15 * 64 * 64 + 64) * 64**2
+    assert one["not_counted"] == []
+    assert one["peak_megabytes"] > one["libraries_megabytes"] > 0
+    before, *_, row, _, _, after = page.read_text(encoding="utf-8").splitlines()
+    assert (before, after) == ("before", "after")
+    assert row.startswith("| noiseprint++ | ")
+    assert "old" not in page.read_text(encoding="utf-8")

@@ -10,9 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import broken
 from fauxlens.cli.main import main
+from fauxlens.detectors import load
 
 HOUSE = Path(__file__).resolve().parent.parent
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -20,12 +22,16 @@ _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 @pytest.fixture
 def photos(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     for label, name in (("real", ""), ("fake", "dalle/")):
         folder = tmp_path / "photos" / label / name
         folder.mkdir(parents=True)
         for n in range(12):
             (folder / f"{n}.jpg").write_bytes(broken.jpeg(n + 100 * (label == "fake"), quality=80 + n))
-    monkeypatch.chdir(tmp_path)
+    # A file as its owner would publish it, with random weights; and a store that is not the user's.
+    (tmp_path / "downloads").mkdir()
+    torch.save({"network": load("noiseprint++", "random").network.state_dict()}, "downloads/noiseprint++.th")
+    monkeypatch.setenv("FAUXLENS_WEIGHTS", str(tmp_path / "weights"))
     return tmp_path
 
 
@@ -56,12 +62,17 @@ def test_every_block_of_the_readme_runs(photos, capsys):
 
 
 @pytest.mark.parametrize("document", sorted(p.name for p in (HOUSE / "docs").glob("*.md")))
-def test_every_python_block_of_the_documents_runs(document, photos):
+def test_every_block_of_the_documents_runs(document, photos):
     for language, text in blocks(f"docs/{document}"):
         if language == "python":
             exec(compile(text, document, "exec"), {})
+        elif language == "sh":
+            for line in text.strip().splitlines():
+                program, *words = shlex.split(line, comments=True)
+                assert program == "fauxlens", line
+                assert main(words) == 0, line
         else:
-            assert language in ("text", "sh", "toml", "json"), "a block that nobody runs says what it is"
+            assert language in ("text", "toml", "json"), "a block that nobody runs says what it is"
 
 
 def test_every_file_that_the_makefile_names_exists():

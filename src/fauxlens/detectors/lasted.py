@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from fauxlens.core.errors import BadSetting, BadShape, BadWeights
 from fauxlens.core.files import atomic_path
+from fauxlens.detectors import published
 from fauxlens.detectors.card import Card, Target, WeightFile, WeightSet
 from fauxlens.detectors.checkpoint import check_finite, read_tensors
 from fauxlens.detectors.clip import ClipSettings, openai_text_shapes, without
@@ -275,9 +276,7 @@ class LastedDetector(Detector):
             Target(data="ImagiNet, Midjourney", metric="AUC", value=0.5289, source=_IMAGINET),
             Target(data="ImagiNet, DALL-E 3", metric="accuracy", value=0.5368, source=_IMAGINET),
             Target(data="ImagiNet, DALL-E 3", metric="AUC", value=0.5482, source=_IMAGINET),
-            Target(
-                data="one picture of 448x448 on an RTX 4090", metric="milliseconds", value=15.92, source=_IMAGINET
-            ),
+            *published.milliseconds("lasted"),
         ),
         limits=(
             NO_ANCHORS + ".",
