@@ -193,7 +193,7 @@ def test_a_photo_is_never_taken_for_differences(detector: Detector) -> None:
     for pixels in (toy(64, 64), toy(256, 256)):
         with pytest.raises(NoWeights, match="no verdict on a photo") as refused:
             detector.predict([pixels])
-        assert "noise_predictor(FOLDER)" in str(refused.value)
+        assert "--option diffusion=FOLDER" in str(refused.value)
         assert "`showing` to 'differences'" in str(refused.value)
 
 

@@ -323,8 +323,8 @@ class Dire(Detector):
         if predictor is None:
             raise NoWeights(
                 "DIRE gives no verdict on a photo without a diffusion model",
-                hint="set `diffusion` to `fauxlens.detectors.dire.noise_predictor(FOLDER)`, or `showing` to "
-                "'differences' if these are pictures of differences that were made elsewhere",
+                hint="give one with `--option diffusion=FOLDER` (in Python: `change(diffusion=FOLDER)`), or set "
+                "`showing` to 'differences' if these are pictures of differences that were made elsewhere",
             )
         middle, window = middle_of(pixels)
         inner = centre_window(SIDE, SIDE, CROP)

@@ -1,0 +1,88 @@
+"""`fauxlens inspect`: every detector of the table can be asked; wrong use is told before anything is read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cli.conftest import Run
+from cli.schema import DOCUMENT, faults
+from fauxlens.detectors import DETECTORS, detector_class
+
+# The largest take gigabytes and seconds; the contract over the table asks them.
+ASKED = sorted(name for name in DETECTORS if detector_class(name).card.parameters < 60_000_000 and name != "dire")
+
+
+@pytest.fixture(autouse=True)
+def _store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAUXLENS_WEIGHTS", str(tmp_path / "store"))
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    pixels = np.random.default_rng(0).integers(0, 256, (80, 96, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+def lines(text: str) -> list[dict[str, object]]:
+    found = [json.loads(line) for line in text.splitlines()]
+    assert [fault for one in found for fault in faults(one, DOCUMENT["$defs"]["inspect"])] == []
+    return found
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_every_detector_can_be_asked(name: str, run: Run, photo: Path) -> None:
+    said = run("inspect", photo, "--detector", name, "--weights", "random", "--json")
+    assert said.code == 0
+    assert "RANDOM WEIGHTS" in said.err
+    (found,) = lines(said.out)
+    assert (found["verdict"], found["probability"], found["edited_share"]) == ("inconclusive", None, None)
+    assert "mean nothing" in str(found["reason"])
+
+
+def test_the_card_of_one_picture_fits_twelve_lines(run: Run, photo: Path) -> None:
+    said = run("inspect", photo, "-d", "npr", "-d", "freqnet", "--weights", "random")
+    shown = said.out.splitlines()
+    assert len(shown) <= 12
+    assert shown[1].startswith("Inconclusive:")
+    assert "%" not in said.out
+    assert shown[-1].startswith("Not checked:")
+
+
+def test_many_pictures_a_page_and_one_that_is_broken(run: Run, photo: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.jpg").write_text("<html>", encoding="utf-8")
+    out = tmp_path / "out"
+    said = run("inspect", tmp_path, "-d", "nfa-vit", "--setting", "nano", "--weights", "random", "--report", out)
+    assert said.code == 1
+    assert "1 picture looked at, 1 could not be" in said.out
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "Inconclusive" in page
+    told = json.loads((out / "report.json").read_text(encoding="utf-8"))["findings"]
+    assert [one["status"] for one in told] == ["error", "ok"]
+    with Image.open(out / told[1]["mask"]) as mask, Image.open(out / told[1]["heatmap"]) as heat:
+        assert mask.size == heat.size == (96, 80)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ((), "no detector was named"),
+        (("-d", "nprr", "--weights", "random"), "Did you mean 'npr'"),
+        (("-d", "npr"), "are not on this machine"),
+        (("-d", "npr", "--weights", "random", "--option", "showing=larger"), "no value of the option showing"),
+        (("-d", "npr", "--weights", "random", "--option", "showing"), "NAME=VALUE"),
+        (("-d", "npr", "-d", "freqnet", "--setting", "published"), "belong to one detector"),
+        (("-d", "dire", "--weights", "random"), "--option diffusion=FOLDER"),
+        (("-d", "npr", "--weights", "random", "--device", "toaster"), "no device called 'toaster'"),
+    ],
+)
+def test_wrong_use(arguments: tuple[str, ...], told: str, run: Run, photo: Path) -> None:
+    said = run("inspect", photo, *arguments)
+    assert (said.code, said.out) == (2, "")
+    assert told in said.err
+    assert "Traceback" not in said.err

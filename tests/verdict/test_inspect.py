@@ -1,0 +1,140 @@
+"""A picture through detectors: findings, errors that stop nothing, marks at the size of the picture."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fauxlens.core.errors import BadSetting, NoWeights, OutOfMemory, UnreadableImage
+from fauxlens.detectors import load
+from fauxlens.detectors.detector import Detector, Loaded
+from fauxlens.images.picture import read_picture
+from fauxlens.verdict.finding import RANDOM, UNCALIBRATED, Finding, Opinion
+from fauxlens.verdict.inspect import inspect, pictures_of
+from fauxlens.verdict.marks import heatmap_of, traced_of, with_marks
+from fauxlens.verdict.page import report_of
+
+
+@pytest.fixture(scope="module")
+def nano() -> Detector:
+    return load("nfa-vit", "random", setting="nano")
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    pixels = np.random.default_rng(0).integers(0, 256, (70, 90, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.jpg", quality=90)
+    return tmp_path / "photo.jpg"
+
+
+def one(path: Path, *detectors: Detector) -> Finding:
+    return next(iter(inspect([path], detectors)))
+
+
+def test_random_weights_say_nothing(nano: Detector, photo: Path) -> None:
+    found = one(photo, nano)
+    told = found.as_json()
+    assert (told["status"], told["verdict"], told["reason"]) == ("ok", "inconclusive", RANDOM)
+    assert (told["probability"], told["edited_share"], told["whole_image"], told["local_edit"]) == (None,) * 4
+    assert (told["file"]["format"], told["file"]["jpeg_quality"], told["file"]["width"]) == ("jpeg", 90, 90)
+    assert told["detectors"][0]["logit"] == found.opinions[0].prediction.logit is not None
+    assert told["detectors"][0]["probability"] is None
+    assert len(told["not_checked"]) == 3
+
+
+def test_learnt_but_uncalibrated_weights_give_a_score_and_no_verdict(nano: Detector, photo: Path) -> None:
+    before = nano.weights
+    nano.weights = Loaded("mine", "ab" * 32)
+    try:
+        found = one(photo, nano)
+    finally:
+        nano.weights = before
+    assert (found.verdict, found.reason) == ("inconclusive", UNCALIBRATED)
+    mask = found.opinions[0].prediction.mask
+    assert mask is not None
+    assert found.edited_share == pytest.approx((mask >= 0.5).mean())
+    light = found.without_maps()
+    assert light.opinions[0].prediction.mask is None
+    assert light.as_json() == found.as_json()
+
+
+def test_one_that_cannot_be_read_stops_nothing(nano: Detector, photo: Path) -> None:
+    bad = photo.with_name("bad.jpg")
+    bad.write_text("no picture", encoding="utf-8")
+    found = list(inspect([bad, photo, photo.with_name("none.jpg")], [nano]))
+    assert [one.as_json()["status"] for one in found] == ["error", "ok", "error"]
+    assert isinstance(found[0].error, UnreadableImage)
+    told = found[2].as_json()
+    assert (told["verdict"], told["detectors"], told["error"]["message"][-12:]) == (None, [], "no such file")
+
+
+def test_out_of_memory_is_told_of_the_picture(photo: Path, nano: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> object:
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(nano, "logits", full)
+    found = one(photo, nano)
+    assert isinstance(found.error, OutOfMemory)
+    assert str(photo) in found.as_json()["error"]["message"]
+
+
+def test_what_is_wrong_for_all_pictures_is_raised(photo: Path) -> None:
+    with pytest.raises(NoWeights, match="diffusion"):
+        one(photo, load("dire", "random"))
+    with pytest.raises(BadSetting, match="no detector"):
+        one(photo)
+
+
+def test_files_folders_and_patterns(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("b.png", "a.JPG", "notes.txt", "in/c.webp"):
+        (tmp_path / name).write_bytes(b"")
+    names = [p.relative_to(tmp_path).as_posix() for p in pictures_of([tmp_path, tmp_path / "b.png"])]
+    assert names == ["a.JPG", "b.png", "in/c.webp"]
+    assert pictures_of([tmp_path / "*.png"]) == [tmp_path / "b.png"]
+    assert pictures_of([tmp_path / "notes.txt"]) == [tmp_path / "notes.txt"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadSetting, match="no pictures"):
+        pictures_of([tmp_path / "empty"])
+    with pytest.raises(BadSetting, match="matches no file"):
+        pictures_of([tmp_path / "*.gif"])
+
+
+def test_marks_are_at_the_size_of_the_picture_and_in_place(photo: Path, nano: Detector, tmp_path: Path) -> None:
+    picture = read_picture(photo)
+    mask = np.zeros((70, 90), np.float32)
+    mask[:, :45] = 1
+    found = one(photo, nano)
+    said = replace(found.opinions[0].prediction, mask=mask)
+    found = replace(found, opinions=(Opinion(said, "nano", "mine"),))
+    marked = with_marks(found, picture, tmp_path / "out", 3)
+    files = marked.marks["nfa-vit"]
+    stored = cv2.imread(str(tmp_path / "out" / files["mask"]), cv2.IMREAD_GRAYSCALE)
+    assert np.array_equal(stored, np.rint(mask * 255))
+    heat = cv2.imread(str(tmp_path / "out" / files["heatmap"]), cv2.IMREAD_COLOR_RGB)
+    assert np.array_equal(heat[:, 45:], picture.pixels[:, 45:])
+    assert np.abs(heat[:, :45].astype(int) - picture.pixels[:, :45]).mean() > 20
+    told = marked.as_json()
+    assert (told["mask"], told["heatmap"]) == (files["mask"], files["heatmap"])
+    page = report_of([marked, found], tmp_path / "out")
+    assert [len(section.figures) for section in page.sections] == [1, 0, 0]
+
+
+def test_a_strong_place_is_bright_and_a_weak_one_is_the_picture() -> None:
+    pixels = np.full((2, 2, 3), 100, np.uint8)
+    found = heatmap_of(pixels, np.array([[0, 0.5], [1, 1]], np.float32))
+    assert found[0, 0].tolist() == [100, 100, 100]
+    assert found[1, 0].sum() > found[0, 1].sum()
+
+
+def test_a_trace_is_stretched_between_its_ends() -> None:
+    trace = np.linspace(-7, 3, 10_000, dtype=np.float32).reshape(100, 100)
+    found = traced_of(trace)
+    assert (found.min(), found.max(), found.dtype) == (0, 1, np.float32)
+    assert traced_of(np.full((4, 4), 2, np.float32)).max() == 0
