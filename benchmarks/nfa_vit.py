@@ -104,7 +104,9 @@ def forward(given: argparse.Namespace) -> dict[str, object]:
 
 
 def training(given: argparse.Namespace) -> dict[str, object]:
-    """One step, forward and backward, batch 2; ours as published (batch statistics) and with a frozen noise branch."""
+    """One step, forward and backward, batch 2: plain; ours as published (batch statistics of the extractor too), with a
+    frozen noise branch, and frozen with image branch and decoder in bfloat16.
+    """
     import torch
     import torch.nn.functional as F
 
@@ -117,10 +119,12 @@ def training(given: argparse.Namespace) -> dict[str, object]:
     for network in (ours, plain, frozen):
         network.train()
 
-    def step(network: torch.nn.Module) -> None:
+    def step(network: torch.nn.Module, low: bool = False) -> None:
         network.zero_grad(set_to_none=True)
-        found = network(image)
+        with torch.autocast("cpu", torch.bfloat16, enabled=low):
+            found = network(image)
         logit, at = (found[0][:, 0], found[1]) if isinstance(found, tuple) else (found.logit, found.mask)
+        logit, at = logit.float(), at.float()
         loss = F.binary_cross_entropy_with_logits(at, mask) + 0.5 * F.binary_cross_entropy_with_logits(logit, label)
         loss.backward()
 
@@ -128,6 +132,7 @@ def training(given: argparse.Namespace) -> dict[str, object]:
         "plain": lambda: step(plain),
         "ours_as_published": lambda: step(ours),
         "ours_frozen_noise": lambda: step(frozen),
+        "ours_frozen_noise_bfloat16": lambda: step(frozen, low=True),
     }
     times = in_turns(ways, given.rounds)
     return {

@@ -31,8 +31,10 @@ def sentence(finding: Finding) -> str:
 def report_of(findings: Sequence[Finding], folder: Path) -> Report:
     """A page over all findings; their marks lie in `folder` already."""
     failed = sum(1 for one in findings if one.error is not None)
+    at = len(findings) - failed
+    looked = "1 picture was" if at == 1 else f"{at:,} pictures were"
     verdict = sentence(findings[0]) if len(findings) == 1 else (
-        f"{len(findings) - failed:,} pictures were looked at, {failed:,} could not be; none of the answers is "
+        f"{looked} looked at, {failed:,} could not be; none of the answers is "
         "calibrated, so no verdict is drawn."
     )  # fmt: skip
     sections = [_section(number, one, folder) for number, one in enumerate(findings)]
@@ -57,8 +59,10 @@ def _section(number: int, finding: Finding, folder: Path) -> Section:
     quality = f", quality {file['jpeg_quality']}" if file.get("jpeg_quality") else ""
     figures = tuple(
         Figure(
-            name=f"heatmap-{number:04d}-{place}", title=f"What {name} marks",
-            alternative=f"The picture with the places that {name} marks in bright colours", media_type="image/png",
+            name=f"heatmap-{number:04d}-{place}", media_type="image/png",
+            title=f"What {name} marks" if "mask" in files else f"The noise that {name} sees",
+            alternative=f"The picture with the places that {name} marks in bright colours" if "mask" in files
+            else f"The map of noise that {name} makes of the picture, in grey",
             data=_small(folder / files["heatmap"]), note=f"Full size: {files['heatmap']}",
         )
         for place, (name, files) in enumerate(finding.marks.items())
