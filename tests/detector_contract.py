@@ -49,7 +49,7 @@ LAID_OTHERWISE = 1e-3
 SMALL_LOGIT = 1e-2
 """Logits below are compared as if they were this large: the difference of two classes may cancel to nothing."""
 
-FIELDS = ("logit", "mask", "generators", "trace", "features")
+FIELDS = ("logit", "mask", "generators", "trace", "features", "confidence")
 
 
 @contextmanager
@@ -268,6 +268,9 @@ def check_predictions(asked: Asked) -> None:
             seen = found.mask[~np.isnan(found.mask)]  # NaN is what nobody looked at
             assert seen.size
             assert 0 <= seen.min() <= seen.max() <= 1
+        if found.confidence is not None:
+            assert found.confidence.shape == size
+            assert 0 <= found.confidence.min() <= found.confidence.max() <= 1
         if "trace" in asked.card.tasks:
             assert found.trace is not None
         if found.trace is not None:
@@ -285,7 +288,12 @@ def check_output(asked: Asked) -> None:
     found = {name: getattr(asked.together, name) for name in FIELDS}
     told = {name: value for name, value in found.items() if value is not None}
     assert told
-    shapes = {"logit": (rows,), "mask": (rows, 1, height, width), "trace": (rows, 1, height, width)}
+    shapes = {
+        "logit": (rows,),
+        "mask": (rows, 1, height, width),
+        "trace": (rows, 1, height, width),
+        "confidence": (rows, 1, height, width),
+    }
     for name, value in told.items():
         assert torch.isfinite(value).all(), name
         assert value.shape[0] == rows, name
@@ -347,7 +355,13 @@ def _as_output(found: Prediction) -> Output:
         return None if value is None else torch.as_tensor(value, dtype=torch.float64).nan_to_num(-1)[None]
 
     generators = None if found.generators is None else list(found.generators.values())
-    return Output(tensor(found.logit), tensor(found.mask), tensor(generators), tensor(found.trace))
+    return Output(
+        tensor(found.logit),
+        tensor(found.mask),
+        tensor(generators),
+        tensor(found.trace),
+        confidence=tensor(found.confidence),
+    )
 
 
 def _assert_alike(found: Output, wanted: Output, what: str, share: float = ALIKE) -> None:

@@ -98,6 +98,8 @@ def test_a_resized_picture_gets_its_mask_at_its_own_size(detector: TruForDetecto
     assert found.notes[0] == "resized from 80x60 to 46x34"
     assert found.mask is not None
     assert found.mask.shape == (60, 80)
+    assert found.confidence is not None
+    assert found.confidence.shape == (60, 80)
 
 
 def test_pictures_alone_or_together_give_the_same(detector: TruForDetector) -> None:
@@ -117,6 +119,8 @@ def test_the_second_class_is_the_forged_one(detector: TruForDetector) -> None:
         maps = network.maps(batch)
     assert output.mask is not None
     torch.testing.assert_close(output.mask.sigmoid()[:, 0], maps.logits.softmax(dim=1)[:, 1])
+    assert output.confidence is not None
+    assert torch.equal(output.confidence, maps.confidence)
     bias = network.decode_head.linear_pred.bias
     with torch.no_grad():
         bias[1] += 3

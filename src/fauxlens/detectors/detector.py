@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import ClassVar
 
@@ -25,6 +25,9 @@ from fauxlens.detectors.option import Option, Value
 from fauxlens.detectors.prediction import Output, Prediction
 from fauxlens.detectors.view import Canvas, Pixels, Prepared, View
 from fauxlens.images.picture import Picture
+
+OUTPUTS = tuple(one.name for one in fields(Output))
+"""What a network may tell, by name."""
 
 RANDOM = "random weights: these numbers mean nothing"
 
@@ -53,6 +56,7 @@ class _Joining:
     prepared: Prepared
     canvas: Canvas
     trace: Canvas
+    confidence: Canvas
     outputs: list[Output] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -175,7 +179,7 @@ class Detector(ABC):
             pixels = pixels_of(picture)
             begun = time.perf_counter()
             prepared = self.prepare(pixels)
-            joining = _Joining(prepared, Canvas(prepared), Canvas(prepared))
+            joining = _Joining(prepared, Canvas(prepared), Canvas(prepared), Canvas(prepared))
             joining.seconds = time.perf_counter() - begun
             waiting.append(joining)
             pixels_waiting += sum(view.shape[0] * view.shape[1] for view in prepared.views)
@@ -202,6 +206,8 @@ class Detector(ABC):
                         joining.canvas.add(view, output.mask[0])
                     if output.trace is not None:
                         joining.trace.add(view, output.trace[0])
+                    if output.confidence is not None:
+                        joining.confidence.add(view, output.confidence[0])
                     light = Output(logit=output.logit, generators=output.generators, features=output.features)
                     places.setdefault(id(joining), {})[id(view)] = light
         found = []
@@ -245,6 +251,7 @@ class Detector(ABC):
         begun = time.perf_counter()
         mask = joining.canvas.joined()
         trace = joining.trace.joined()
+        confidence = joining.confidence.joined()
         logit = self.join(joining.prepared, outputs, mask)
         generators = None
         if outputs and outputs[0].generators is not None:
@@ -257,6 +264,7 @@ class Detector(ABC):
             mask=None if mask is None else mask.sigmoid().numpy(),
             generators=generators,
             trace=None if trace is None else trace.numpy(),
+            confidence=None if confidence is None else confidence.sigmoid().numpy(),
             detector=self.card.name,
             weights_sha256=self.weights.sha256,
             seconds=joining.seconds + time.perf_counter() - begun,
@@ -277,7 +285,7 @@ def concatenate(parts: Sequence[Output]) -> Output:
         found = [getattr(part, name) for part in parts]
         return None if found[0] is None else torch.cat(found)
 
-    return Output(**{name: joined(name) for name in ("logit", "mask", "generators", "trace", "features")})
+    return Output(**{name: joined(name) for name in OUTPUTS})
 
 
 def _member(output: Output, number: int) -> Output:
@@ -285,7 +293,7 @@ def _member(output: Output, number: int) -> Output:
         found = getattr(output, name)
         return None if found is None else found[number : number + 1].cpu()
 
-    return Output(**{name: one(name) for name in ("logit", "mask", "generators", "trace", "features")})
+    return Output(**{name: one(name) for name in OUTPUTS})
 
 
 def pixels_of(picture: Picture | Pixels) -> Pixels:

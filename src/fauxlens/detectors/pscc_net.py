@@ -22,6 +22,7 @@ from fauxlens.core.errors import BadShape
 from fauxlens.detectors.br_gen import br_gen
 from fauxlens.detectors.card import Card, WeightFile, WeightSet
 from fauxlens.detectors.detector import Detector
+from fauxlens.detectors.option import Option, declared
 from fauxlens.detectors.prediction import Output
 from fauxlens.detectors.view import Pixels, Prepared, native_within, normalised
 from fauxlens.nn.hrnet import HighResolutionNetwork
@@ -227,6 +228,8 @@ class PsccNetDetector(Detector):
             "compared.",
         ),
     )  # fmt: skip
+
+    options = declared(pixel_budget=Option(about="pictures with more pixels are resized", smallest=4096))
 
     def __init__(self, setting: str | None = None) -> None:
         super().__init__(setting)

@@ -23,6 +23,7 @@ from fauxlens.core.errors import BadShape
 from fauxlens.detectors.br_gen import br_gen
 from fauxlens.detectors.card import Card, WeightFile, WeightSet
 from fauxlens.detectors.detector import Detector
+from fauxlens.detectors.option import Option, declared
 from fauxlens.detectors.prediction import Output
 from fauxlens.detectors.view import (
     IMAGENET_DEVIATION,
@@ -221,7 +222,7 @@ class DualMixTransformer(MixTransformer):
 
 
 class TruForNetwork(nn.Module):
-    """(N, 3, H, W) RGB / 256, sides from 29 on -> verdict, mask logits, and the noise as a trace."""
+    """(N, 3, H, W) RGB / 256, sides from 29 on -> verdict, mask logits, confidence, and the noise as a trace."""
 
     mean: Tensor
     deviation: Tensor
@@ -258,11 +259,11 @@ class TruForNetwork(nn.Module):
         return self.detection(torch.cat((summary(sure, evenly), summary(forged, by_confidence)), dim=1))  # type: ignore[no-any-return]
 
     def forward(self, image: Tensor) -> Output:
-        """(N, 3, H, W) RGB / 256 -> Output: logit (N,), mask logits (N, 1, H, W), trace (N, 1, H, W)."""
+        """(N, 3, H, W) RGB / 256 -> Output: logit (N,); mask and confidence logits and trace (N, 1, H, W)."""
         found = self.maps(image)
         # The softmax of two classes is the sigmoid of their difference.
         mask = found.logits[:, 1:] - found.logits[:, :1]
-        return Output(logit=found.verdict[:, 0], mask=mask, trace=found.noise)
+        return Output(logit=found.verdict[:, 0], mask=mask, trace=found.noise, confidence=found.confidence)
 
 
 def summary(values: Tensor, log_weights: Tensor) -> Tensor:
@@ -347,9 +348,10 @@ class TruForDetector(Detector):
             "border of the mask; ours does neither.",
             "The TruFor of IMDLBenCo is fed pictures of 512x512 that are normalised twice: its numbers are another "
             "model's.",
-            "The confidence map is given by the network's `maps`, not by `predict`.",
         ),
     )  # fmt: skip
+
+    options = declared(pixel_budget=Option(about="pictures with more pixels are resized", smallest=4096))
 
     def __init__(self, setting: str | None = None) -> None:
         super().__init__(setting)

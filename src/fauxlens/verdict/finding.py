@@ -63,7 +63,9 @@ class Finding:
     def without_maps(self) -> Finding:
         """The same without masks and traces, which are as large as the picture; their shares are kept."""
         light = tuple(
-            replace(one, prediction=replace(one.prediction, mask=None, trace=None), share=one.edited_share)
+            replace(
+                one, prediction=replace(one.prediction, mask=None, trace=None, confidence=None), share=one.edited_share
+            )
             for one in self.opinions
         )
         return replace(self, opinions=light)
@@ -116,6 +118,7 @@ class Finding:
             "edited_share": opinion.edited_share,
             "mask": self.marks.get(said.detector, {}).get("mask"),
             "heatmap": self.marks.get(said.detector, {}).get("heatmap"),
+            "confidence": self.marks.get(said.detector, {}).get("confidence"),
             "notes": list(said.notes),
             "seconds": round(said.seconds, 4),
         }

@@ -48,6 +48,11 @@ def png_of(pixels: Pixels) -> bytes:
     return data.tobytes()
 
 
+def _grey(shares: NDArray[np.float32]) -> Pixels:
+    # What no view showed (NaN) is black: nothing is marked there.
+    return cast(Pixels, np.rint(np.nan_to_num(shares) * 255).astype(np.uint8))
+
+
 def with_marks(finding: Finding, picture: Picture, folder: Path, number: int) -> Finding:
     """Write what the detectors mark into `folder`/marks, and say in the finding where it lies."""
     marks: dict[str, dict[str, str]] = {}
@@ -57,11 +62,14 @@ def with_marks(finding: Finding, picture: Picture, folder: Path, number: int) ->
         name = f"marks/{number:04d}-{stem}-{said.detector.replace('+', '-plus')}"
         if said.mask is not None:
             files = {"mask": f"{name}-mask.png", "heatmap": f"{name}-heatmap.png"}
-            write_bytes(folder / files["mask"], png_of(np.rint(said.mask * 255).astype(np.uint8)))
-            write_bytes(folder / files["heatmap"], png_of(heatmap_of(picture.pixels, said.mask)))
+            write_bytes(folder / files["mask"], png_of(_grey(said.mask)))
+            write_bytes(folder / files["heatmap"], png_of(heatmap_of(picture.pixels, np.nan_to_num(said.mask))))
+            if said.confidence is not None:
+                files["confidence"] = f"{name}-confidence.png"
+                write_bytes(folder / files["confidence"], png_of(_grey(said.confidence)))
         elif said.trace is not None:
             files = {"heatmap": f"{name}-trace.png"}
-            write_bytes(folder / files["heatmap"], png_of(np.rint(traced_of(said.trace) * 255).astype(np.uint8)))
+            write_bytes(folder / files["heatmap"], png_of(_grey(traced_of(said.trace))))
         else:
             continue
         marks[said.detector] = files
