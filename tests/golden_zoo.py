@@ -173,3 +173,22 @@ def assert_probes(found: Mapping[str, NDArray[Any]], wanted: Mapping[str, NDArra
     assert set(found) == set(wanted), f"probes differ: {sorted(set(found) ^ set(wanted))}"
     for name, numbers in wanted.items():
         assert_close(found[name][: numbers.size], numbers, share, name)
+
+
+def check_variant(
+    network: nn.Module,
+    golden: Golden,
+    variant: str,
+    outputs: Callable[[Any], Mapping[str, Tensor]],
+    readings: Callable[[Any], Mapping[str, tuple[nn.Module, Reading]]],
+    tolerance: float,
+) -> None:
+    """Filled as `variant` says, a network gives the recorded outputs, all of them, and the recorded probes."""
+    fill(network, variant, golden.kept)
+    with probing(network, readings(network)) as probes:
+        found = outputs(network)
+    wanted = golden.outputs(variant, "a")
+    assert set(found) == set(wanted)
+    for name, numbers in wanted.items():
+        assert_close(found[name], numbers, tolerance, name)
+    assert_probes(probes, golden.probes(variant))

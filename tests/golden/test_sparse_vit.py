@@ -67,14 +67,7 @@ def test_parameters_are_counted(network: SparseVit) -> None:
 
 @pytest.mark.parametrize("variant", ["A", "B"])
 def test_outputs_and_probes(network: SparseVit, variant: str) -> None:
-    zoo.fill(network, variant, GOLDEN.kept)
-    with zoo.probing(network, readings(network)) as probes:
-        found = outputs(network)
-    wanted = GOLDEN.outputs(variant, "a")
-    assert set(found) == set(wanted)
-    for name, numbers in wanted.items():
-        zoo.assert_close(found[name], numbers, TIGHT, name)
-    zoo.assert_probes(probes, GOLDEN.probes(variant))
+    zoo.check_variant(network, GOLDEN, variant, outputs, readings, TIGHT)
 
 
 def test_the_mask_is_the_recorded_one(filled: SparseVit) -> None:

@@ -11,7 +11,7 @@ from typing import ClassVar, cast
 from torch import Tensor, nn
 
 from fauxlens.detectors import published
-from fauxlens.detectors.card import Card, WeightFile, WeightSet
+from fauxlens.detectors.card import Card
 from fauxlens.detectors.detector import Detector
 from fauxlens.detectors.prediction import Output
 from fauxlens.detectors.view import Pixels, Prepared, normalised, resized_crop, shorter_side_size
@@ -40,10 +40,14 @@ class DeitClassifier(VisionTransformer):
 
 
 class DeitS(Detector):
-    """The DeiT-S of GenImage. Output 0 is the fake (folders `ai`, `nature` in alphabetical order)."""
+    """The DeiT-S of GenImage.
+
+    Setting `genimage`: fake is output 0 (folders `ai`, `nature` in alphabetical order); `unbiased`: output 1, for one
+    that was trained with UnbiasedGenImage's order of classes, which published none.
+    """
 
     sizes: ClassVar[ViTSettings] = ViTSettings(classes=2, drop_path=0.1)
-    settings = ("genimage",)
+    settings = ("genimage", "unbiased")
     card = Card(
         name="deit-s",
         title="DeiT-S (GenImage)",
@@ -56,37 +60,18 @@ class DeitS(Detector):
         input="RGB, ImageNet statistics, shorter side to 256 (bicubic), the middle 224x224",
         parameters=21_666_434,
         code="GenImage-Dataset/GenImage, on facebookresearch/deit (Apache-2.0)",
-        weights=(
-            WeightSet(
-                name="genimage",
-                files=(
-                    WeightFile(
-                        name="checkpoint.pth",
-                        source="https://github.com/GenImage-Dataset/GenImage",
-                        remark="not given away: the benchmark's own training writes it; the name is inferred",
-                    ),
-                ),
-                licence="none stated; the pictures are CC BY-NC-SA 4.0, no commercial use",
-                use="non-commercial",
-                terms="no weights were released: train your own with DeiT's code and import what it saves",
-                trained_on="GenImage, one generator or all",
-                setting="genimage",
-                labels=("ai", "nature"),
-            ),
-        ),
+        weights=(published.trained_by_genimage("checkpoint.pth", "DeiT's code"),),
         targets=published.genimage("deit-s"),
         limits=(
             "How GenImage showed its pictures to DeiT-S is not told; shorter side to 256, then the middle 224x224, is "
             "what its Swin-T sees, and taken for this one too.",
-            "The order of the two classes is no part of a file. One trained with another order has every verdict "
-            "turned around: try it on pictures you know.",
-            "Trained on GenImage as it is, it tells PNG from JPEG as well as fake from real.",
+            *published.LABEL_ORDERS,
         ),
     )
 
     def build(self) -> nn.Module:
         """A small plain ViT with two classes."""
-        return DeitClassifier(self.sizes)
+        return DeitClassifier(self.sizes, fake=0 if self.setting == "genimage" else 1)
 
     def prepare(self, pixels: Pixels) -> Prepared:
         """Shorter side to 256, bicubic, then the middle."""

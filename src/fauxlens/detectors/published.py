@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fauxlens.detectors.card import Target
+from fauxlens.detectors.card import Target, WeightFile, WeightSet
 
 GENIMAGE_COLUMNS = ("Midjourney", "SD V1.4", "SD V1.5", "ADM", "GLIDE", "Wukong", "VQDM", "BigGAN", "mean")
 
@@ -169,3 +169,51 @@ def milliseconds(name: str) -> tuple[Target, ...]:
     told = IMAGINET_MILLISECONDS.get(name)
     data, source = "one picture of 448x448 on an RTX 4090", "ImagiNet, its README"
     return () if told is None else (Target(data=data, metric="milliseconds", value=told, source=source),)
+
+
+def trained_by_genimage(file: str, code: str) -> WeightSet:
+    """The set that training with GenImage's own code leaves; nobody gives one away. Folders say the label order."""
+    return WeightSet(
+        name="genimage",
+        files=(
+            WeightFile(
+                name=file,
+                source="https://github.com/GenImage-Dataset/GenImage",
+                remark="not given away: the benchmark's own training writes it; the name is inferred",
+            ),
+        ),
+        licence="none stated; the pictures are CC BY-NC-SA 4.0, no commercial use",
+        use="non-commercial",
+        terms=f"no weights were released: train your own with {code} and import what it saves",
+        trained_on="GenImage, one generator or all",
+        setting="genimage",
+        labels=("ai", "nature"),
+    )
+
+
+def trained_by_unbiased_genimage(file: str) -> WeightSet:
+    """The set that training with UnbiasedGenImage's code leaves, whose label order is the other one."""
+    return WeightSet(
+        name="unbiased",
+        files=(
+            WeightFile(
+                name=file,
+                source="https://github.com/gendetection/UnbiasedGenImage",
+                remark="not known to be given away: the authors' training writes it; the name is inferred",
+            ),
+        ),
+        licence="none stated; the pictures are GenImage's: CC BY-NC-SA 4.0, no commercial use",
+        use="non-commercial",
+        terms="no released weights are known: train your own with the authors' code and import what it saves",
+        trained_on="GenImage with sizes and JPEG quality of both classes aligned, one generator",
+        setting="unbiased",
+        labels=("nature", "ai"),
+    )
+
+
+LABEL_ORDERS = (
+    "The order of the two classes is no part of a file. With the wrong setting every verdict is turned around: try it "
+    "on pictures you know.",
+    "Trained on GenImage as it is, it tells PNG from JPEG as well as fake from real.",
+)
+"""What must be known of both."""

@@ -40,8 +40,6 @@ _CNNSPOT = "https://github.com/PeterWang512/CNNDetection"
 _GRAG = "https://github.com/grip-unina/GANimageDetection"
 _CORVI = "https://github.com/grip-unina/DMimageDetection"
 _IMAGINET = "https://github.com/delyan-boychev/imaginet"
-_GENIMAGE = "https://github.com/GenImage-Dataset/GenImage"
-_UNBIASED = "https://github.com/gendetection/UnbiasedGenImage"
 
 _GRIP_LICENCE = "GRIP-UNINA non-profit licence"
 _GRIP_TERMS = "informational and non-profit use only; keep the notices and cite"
@@ -337,45 +335,11 @@ class GenImageResNet50(Detector):
         parameters=23_512_130,
         code="GenImage-Dataset/GenImage and gendetection/UnbiasedGenImage, on timm 0.6.12 (Apache-2.0)",
         weights=(
-            WeightSet(
-                name="genimage",
-                files=(
-                    WeightFile(
-                        name="model_best.pth.tar",
-                        source=_GENIMAGE,
-                        remark="not given away: the benchmark's own training writes it; the name is inferred",
-                    ),
-                ),
-                licence="none stated; the pictures are CC BY-NC-SA 4.0, no commercial use",
-                use="non-commercial",
-                terms="no weights were released: train your own with timm and import what it saves",
-                trained_on="GenImage, one generator or all",
-                setting="genimage",
-                labels=("ai", "nature"),
-            ),
-            WeightSet(
-                name="unbiased",
-                files=(
-                    WeightFile(
-                        name="model_best.pth.tar",
-                        source=_UNBIASED,
-                        remark="not known to be given away: the authors' training writes it; the name is inferred",
-                    ),
-                ),
-                licence="none stated; the pictures are GenImage's: CC BY-NC-SA 4.0, no commercial use",
-                use="non-commercial",
-                terms="no released weights are known: train your own with the authors' code and import what it saves",
-                trained_on="GenImage with sizes and JPEG quality of both classes aligned, one generator",
-                setting="unbiased",
-                labels=("nature", "ai"),
-            ),
+            published.trained_by_genimage("model_best.pth.tar", "timm"),
+            published.trained_by_unbiased_genimage("model_best.pth.tar"),
         ),
         targets=published.genimage("resnet50") + published.unbiased("resnet50"),
-        limits=(
-            "The order of the two classes is no part of a file. With the wrong setting every verdict is turned "
-            "around: try it on pictures you know.",
-            "Trained on GenImage as it is, it tells PNG from JPEG as well as fake from real.",
-        ),
+        limits=published.LABEL_ORDERS,
     )  # fmt: skip
 
     def build(self) -> nn.Module:

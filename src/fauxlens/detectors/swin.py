@@ -69,45 +69,11 @@ class SwinT(Detector):
         parameters=27_520_892,
         code="GenImage-Dataset/GenImage and gendetection/UnbiasedGenImage, on microsoft/Swin-Transformer (MIT)",
         weights=(
-            WeightSet(
-                name="genimage",
-                files=(
-                    WeightFile(
-                        name="ckpt_epoch_299.pth",
-                        source="https://github.com/GenImage-Dataset/GenImage",
-                        remark="not given away: the benchmark's own training writes it; the name is inferred",
-                    ),
-                ),
-                licence="none stated; the pictures are CC BY-NC-SA 4.0, no commercial use",
-                use="non-commercial",
-                terms="no weights were released: train your own with Swin's code and import what it saves",
-                trained_on="GenImage, one generator or all",
-                setting="genimage",
-                labels=("ai", "nature"),
-            ),
-            WeightSet(
-                name="unbiased",
-                files=(
-                    WeightFile(
-                        name="ckpt_epoch_299.pth",
-                        source="https://github.com/gendetection/UnbiasedGenImage",
-                        remark="not known to be given away: the authors' training writes it; the name is inferred",
-                    ),
-                ),
-                licence="none stated; the pictures are GenImage's: CC BY-NC-SA 4.0, no commercial use",
-                use="non-commercial",
-                terms="no released weights are known: train your own with the authors' code and import what it saves",
-                trained_on="GenImage with sizes and JPEG quality of both classes aligned, one generator",
-                setting="unbiased",
-                labels=("nature", "ai"),
-            ),
+            published.trained_by_genimage("ckpt_epoch_299.pth", "Swin's code"),
+            published.trained_by_unbiased_genimage("ckpt_epoch_299.pth"),
         ),
         targets=published.genimage("swin-t") + published.unbiased("swin-t"),
-        limits=(
-            "The order of the two classes is no part of a file. With the wrong setting every verdict is turned "
-            "around: try it on pictures you know.",
-            "Trained on GenImage as it is, it tells PNG from JPEG as well as fake from real.",
-        ),
+        limits=published.LABEL_ORDERS,
     )
 
     def build(self) -> nn.Module:
