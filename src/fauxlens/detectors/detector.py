@@ -64,6 +64,8 @@ class Detector(ABC):
     """Named variants, the default first."""
     batch_limit: ClassVar[int | None] = None
     """1 for networks whose answer depends on the other pictures of a batch."""
+    no_export: ClassVar[str] = ""
+    """Why the network cannot be written as a graph of its own, if it cannot."""
 
     def __init__(self, setting: str | None = None) -> None:
         self.setting = self.settings[0] if setting is None else setting
