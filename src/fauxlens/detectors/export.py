@@ -1,20 +1,21 @@
 """A detector's network as one ONNX file, and the proof that the file says what the network says.
 
-The file holds the network alone: `image` in, already prepared (N, 3, H, W); what the network tells out, by the names of
-`Output`. What a picture must go through before stands in the file's metadata. After writing, ONNX Runtime is asked about
-drawn pictures that the exporter never saw, at another batch size, and at other picture sizes where the file takes them.
-A file that answers otherwise than the network is not kept.
+The file holds the network alone: `image` in, already prepared (N, 3, H, W); what the network tells out, by the names
+of `Output`. What a picture must go through before stands in the file's metadata. After writing, ONNX Runtime is asked
+about drawn pictures that the exporter never saw, at another batch size, and at other picture sizes where the file takes
+them. A file that answers otherwise than the network is not kept.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import logging
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -23,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fauxlens.core.errors import BadExport, BadSetting, FauxlensError
+from fauxlens.core.errors import BadExport, BadSetting, FauxlensError, OutOfMemory
 from fauxlens.core.files import atomic_path, sha256_of
 from fauxlens.core.optional import need
 from fauxlens.core.version import __version__
@@ -42,12 +43,12 @@ OUTPUTS = {
 """What a file may tell, in the order of its outputs."""
 
 TOLERANCE = 1e-4
-"""How far an answer may be off, as a share of the largest number the network gave. Two correct libraries differ by about
-1e-6 of it on the networks here; a wrong weight or a wrong rule of padding shows at 1e-3 and more."""
+"""How far an answer may be off, as a share of the largest number the network gave. Two correct libraries differ by
+about 1e-6 of it on most networks; a wrong weight or a wrong rule of padding shows at 1e-3 and more."""
 
-ROUNDING = 4.0
-"""How many times further than the network in single precision the file may be from the network in double precision,
-where that alone is more than TOLERANCE: networks that amplify rounding (Noiseprint++) leave no tighter bound."""
+ROUNDING = 3.0
+"""Where TOLERANCE is missed: how far off an answer may be, in units of what single precision alone moves it. Two
+correct libraries each round once, so 2 is to be expected; ManTra-Net and Noiseprint++ amplify rounding that much."""
 
 OPSETS = (18, 23)
 """The first and the last opset that torch can be asked for."""
@@ -55,49 +56,56 @@ OPSETS = (18, 23)
 MOST_BYTES = 2**31 - 2**24
 """A .onnx file is one protobuf message, which cannot be larger than 2 GB; a little is left for the graph."""
 
-FREE_SIDE = 256
-"""The side of the pictures a size-free network is traced with."""
+AXES = {"batch": 0, "height": 2, "width": 3}
+"""The axes of `image` that may be of any length."""
+
+FREE_SIDE, SMALLEST_SIDE = 256, 64
+"""The side of the pictures that a size-free network is traced with, and the smallest that its file promises to take."""
 
 UNCHECKED = "not compared with the network: nobody knows whether this file says the same"
 
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """How far the file is from the network in one output: the largest difference, and the largest number compared."""
+    """How far the file is from the network in one output: the largest difference, and the largest number compared.
+
+    `rounding`: how far the network in single precision is from itself in double precision; 0 where nobody had to look.
+    """
 
     output: str
     difference: float
     scale: float
+    rounding: float = 0.0
 
     @property
     def share(self) -> float:
         """The difference as a share of the scale."""
         return self.difference / self.scale if self.scale > 0 else float(self.difference > 0)
 
+    @property
+    def agrees(self) -> bool:
+        """Whether nothing but rounding tells the file from the network."""
+        return self.difference <= max(TOLERANCE * self.scale, ROUNDING * self.rounding)
+
 
 @dataclass(frozen=True, slots=True)
 class Choices:
     """For a network that chooses where to look: the file's choices beside the network's.
 
-    `differing` of them are not the network's, because rounding decides between keys that weigh the same. `weights` is how
-    far the numbers are off that were chosen by, `rounding` how far single precision itself is off there; `given` is how
-    far the outputs are off once the network is told the file's choices.
+    `differing` of them are not the network's, because rounding decides between keys that weigh the same. `weights` is
+    how far the numbers are off that were chosen by; `given` is how far the outputs are off once the network is told the
+    file's choices. `are_right`: every choice of the file is a right one by the file's own weights.
     """
 
     differing: float
     weights: Parity
-    rounding: float
     given: tuple[Parity, ...]
-    are_right: bool  # every choice of the file is a right one by the file's own weights
+    are_right: bool
 
-    def agrees(self, tolerance: float) -> bool:
+    @property
+    def agrees(self) -> bool:
         """Whether nothing but ties tells the file from the network."""
-        allowed = max(tolerance * self.weights.scale, ROUNDING * self.rounding)
-        return (
-            self.are_right
-            and self.weights.difference <= allowed
-            and all(one.share <= tolerance for one in self.given)
-        )  # fmt: skip
+        return self.are_right and self.weights.agrees and all(one.agrees for one in self.given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,14 +155,15 @@ def export(
     if check:
         need("onnxruntime", "export", "the comparison of the file with the network")
     target = Path(path)
-    _refuse(detector, target, opset)
+    refuse(type(detector), target, opset)
+    _refuse_large(detector)
     detector.network.eval()
     size, is_free = _size(detector, side)
     wrapped = _Plain(detector.network, _told(detector, size))
     program, dynamic, notes = _traced(detector, wrapped, size, is_free and side is None)
     facts = metadata(detector)
     with atomic_path(target) as temporary:
-        converted = _converted(program, wrapped, detector.card.name, opset)
+        converted = _converted(program, wrapped, detector.card.name, dynamic, opset)
         converted.model.metadata_props.update(facts)
         hidden = _without_hidden(converted, len(wrapped.names))
         converted.save(temporary, external_data=False)
@@ -164,7 +173,7 @@ def export(
             batches = _unseen(detector, size, dynamic)
             found = [_run(temporary, wrapped.names, batch) for batch in batches]
             parity = _compared(wrapped.names, found, [detector.logits(batch) for batch in batches])
-            agrees = all(one.share <= TOLERANCE for one in parity)
+            agrees = all(one.agrees for one in parity)
             if not agrees and hidden:
                 with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fauxlens-") as folder:
                     converted.model.graph.outputs.extend(hidden)
@@ -172,7 +181,10 @@ def export(
                     names = [*wrapped.names, *(str(one.name) for one in hidden)]
                     opened = _run(Path(folder) / "open.onnx", names, batches[0])
                 choices = _choices(detector.network, batches[0], wrapped.names, found[0], list(opened.values()))
-                agrees = choices.agrees(TOLERANCE)
+                agrees = choices.agrees
+            elif not agrees:
+                parity = _rounded(detector.network, batches, parity)
+                agrees = all(one.agrees for one in parity)
             if not agrees:
                 raise _differs(target, parity, choices)
         else:
@@ -198,6 +210,16 @@ def export(
         metadata=facts,
         notes=notes,
     )
+
+
+def refuse(kind: type[Detector], path: Path, opset: int | None = None) -> None:
+    """Say no before anything is loaded: to a detector, an opset or a name of a file that cannot be."""
+    if kind.no_export:
+        raise BadSetting(f"{kind.card.name} cannot be exported: {kind.no_export}", hint="use `predict`")
+    if opset is not None and not OPSETS[0] <= opset <= OPSETS[1]:
+        raise BadSetting("opset is out of range", wanted=f"{OPSETS[0]} to {OPSETS[1]}", got=opset)
+    if path.suffix.lower() != ".onnx":
+        raise BadSetting("an ONNX file is called .onnx", where=path, got=path.suffix or "no suffix")
 
 
 def metadata(detector: Detector) -> dict[str, str]:
@@ -257,8 +279,8 @@ def scaling(detector: Detector) -> dict[str, str]:
     mean, deviation = (-black / slope).tolist(), (1 / slope).tolist()
     return {
         "channels": order,
-        "mean": json.dumps([round(value, 6) for value in mean]),
-        "deviation": json.dumps([round(value, 6) for value in deviation]),
+        "mean": json.dumps([round(value, 6) + 0.0 for value in mean]),
+        "deviation": json.dumps([round(value, 6) + 0.0 for value in deviation]),
     }
 
 
@@ -280,14 +302,7 @@ class _Plain(nn.Module):
         return (*(getattr(output, name) for name in self.names), *hidden)
 
 
-def _refuse(detector: Detector, target: Path, opset: int | None) -> None:
-    """Say no before minutes of work."""
-    if detector.no_export:
-        raise BadSetting(f"{detector.card.name} cannot be exported: {detector.no_export}", hint="use `predict`")
-    if opset is not None and not OPSETS[0] <= opset <= OPSETS[1]:
-        raise BadSetting("opset is out of range", wanted=f"{OPSETS[0]} to {OPSETS[1]}", got=opset)
-    if target.suffix.lower() != ".onnx":
-        raise BadSetting("an ONNX file is called .onnx", where=target, got=target.suffix or "no suffix")
+def _refuse_large(detector: Detector) -> None:
     if detector.device.type != "cpu":
         raise BadSetting("a detector is exported from the processor", got=detector.device, hint='load(..., "cpu")')
     tensors = [*detector.network.parameters(), *detector.network.buffers()]
@@ -315,11 +330,12 @@ def _told(detector: Detector, size: tuple[int, int]) -> list[str]:
     """The names of what the network tells."""
     try:
         output = detector.logits(_drawn(detector, 0, 1, size))
-    except FauxlensError:
+    except OutOfMemory:
         raise
     except (RuntimeError, ValueError) as fault:
+        why = fault.message if isinstance(fault, FauxlensError) else _first_line(fault)
         raise BadSetting(
-            f"{detector.card.name} cannot see {size[1]}x{size[0]}", got=_first_line(fault), hint="give another side"
+            f"{detector.card.name} cannot see {size[1]}x{size[0]}: {why}", hint="give another side, or none"
         ) from fault
     return [name for name in OUTPUTS if getattr(output, name) is not None]
 
@@ -339,11 +355,7 @@ def _traced(
     refused: Exception | None = None
     for wish in wishes:
         # Named sides are a promise: torch refuses where the network's path depends on more than their range.
-        sides = {
-            axis: torch.export.Dim(name, min=smallest)
-            for axis, name, smallest in ((0, "batch", 1), (2, "height", 64), (3, "width", 64))
-            if name in wish
-        }
+        sides = {AXES[name]: torch.export.Dim(name, min=1 if name == "batch" else SMALLEST_SIDE) for name in wish}
         example = _drawn(detector, 0, 2 if "batch" in wish else 1, size)
         try:
             with torch.no_grad(), _quiet():
@@ -362,13 +374,16 @@ def _traced(
     raise _cannot(detector.card.name, refused)
 
 
-def _converted(program: torch.export.ExportedProgram, wrapped: _Plain, name: str, opset: int | None) -> Any:
+def _converted(
+    program: torch.export.ExportedProgram, wrapped: _Plain, name: str, dynamic: tuple[str, ...], opset: int | None
+) -> Any:
     """torch's ONNX program, its outputs named."""
     try:
         with torch.no_grad(), _quiet():
             converted = torch.onnx.export(
                 program, (), dynamo=True, input_names=["image"], output_names=list(wrapped.names),
                 opset_version=opset, verbose=False,
+                dynamic_shapes=({AXES[axis]: axis for axis in dynamic},) if dynamic else None,
             )  # fmt: skip
     except Exception as fault:
         raise _cannot(name, fault) from fault
@@ -436,9 +451,7 @@ def _run(path: Path, names: Sequence[str], batch: Tensor) -> dict[str, Tensor]:
     return {name: torch.from_numpy(np.asarray(value)) for name, value in zip(names, found, strict=True)}
 
 
-def _compared(
-    names: Sequence[str], found: Sequence[dict[str, Tensor]], wanted: Sequence[Output]
-) -> tuple[Parity, ...]:
+def _compared(names: Sequence[str], found: Sequence[dict[str, Tensor]], wanted: Sequence[Output]) -> tuple[Parity, ...]:
     """The largest difference of each output over all batches."""
     return tuple(
         _parity(name, [one[name] for one in found], [cast(Tensor, getattr(one, name)) for one in wanted])
@@ -460,6 +473,22 @@ def _parity(name: str, found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Par
     return Parity(name, max(differences), max(scales))
 
 
+def _rounded(network: nn.Module, batches: Sequence[Tensor], parity: Sequence[Parity]) -> tuple[Parity, ...]:
+    """The same with how far single precision alone moves the network's answers."""
+    precise = copy.deepcopy(network).double()
+    with torch.inference_mode():
+        pairs = [(network(batch), precise(batch.double())) for batch in batches]
+    return tuple(
+        replace(
+            one,
+            rounding=max(
+                float((getattr(own, one.output) - getattr(exact, one.output)).abs().max()) for own, exact in pairs
+            ),
+        )
+        for one in parity
+    )
+
+
 def _choices(
     network: nn.Module, batch: Tensor, names: Sequence[str], kept: dict[str, Tensor], opened: Sequence[Tensor]
 ) -> Choices:
@@ -474,10 +503,7 @@ def _choices(
     with torch.inference_mode():
         _, own_guides, own_weights = choosing.with_choices(batch)
         told = network(batch, guides)
-        try:
-            _, _, exact = cast(Choosing, network.double()).with_choices(batch.double())
-        finally:
-            network.float()
+        _, _, exact = cast(Choosing, copy.deepcopy(network).double()).with_choices(batch.double())
     chosen = [guide == 0 for guide in guides]
     differing = sum(int((mine != (own == 0)).sum()) for mine, own in zip(chosen, own_guides, strict=True))
     are_right = all(
@@ -490,20 +516,24 @@ def _choices(
     flat = [torch.cat([one.flatten() for one in many]) for many in (weights, own_weights)]
     return Choices(
         differing=differing / sum(one.numel() for one in chosen),
-        weights=_parity("weights", [flat[0]], [flat[1]]),
-        rounding=rounding,
+        weights=replace(_parity("weights", [flat[0]], [flat[1]]), rounding=rounding),
         given=given,
         are_right=are_right,
     )
 
 
 def _differs(target: Path, parity: Sequence[Parity], choices: Choices | None) -> BadExport:
-    said = [f"{one.output} off by {one.difference:.2g} where the largest is {one.scale:.2g}" for one in parity]
+    said = [
+        f"{one.output} off by {one.difference:.2g} where the largest is {one.scale:.2g}"
+        + (f" and rounding explains {one.rounding:.2g}" if one.rounding else "")
+        for one in parity
+    ]
     if choices is not None:
         worst = max(choices.given, key=lambda one: one.share)
         said.append(
-            f"told the file's choices, {worst.output} still off by {worst.difference:.2g} of {worst.scale:.2g}; the "
-            f"weights they were chosen by off by {choices.weights.difference:.2g}, rounding {choices.rounding:.2g}"
+            f"told the file's choices, {worst.output} is off by {worst.difference:.2g} of {worst.scale:.2g}; the "
+            f"weights they were chosen by are off by {choices.weights.difference:.2g} and rounding explains "
+            f"{choices.weights.rounding:.2g}"
         )
     return BadExport(
         f"the file does not say what the network says, and is not kept: {'; '.join(said)}", where=target,
