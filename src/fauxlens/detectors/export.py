@@ -183,7 +183,9 @@ def export(
                 choices = _choices(detector.network, batches[0], wrapped.names, found[0], list(opened.values()))
                 agrees = choices.agrees
             elif not agrees:
-                parity = _rounded(detector.network, batches, parity)
+                # One number of one picture may be rounded well by chance: more pictures show what rounding can do.
+                more = [_drawn(detector, seed, 1, (batches[0].shape[2], batches[0].shape[3])) for seed in range(3, 7)]
+                parity = _rounded(detector.network, [*batches, *more], parity)
                 agrees = all(one.agrees for one in parity)
             if not agrees:
                 raise _differs(target, parity, choices)
@@ -316,13 +318,15 @@ def _refuse_large(detector: Detector) -> None:
 
 def _size(detector: Detector, side: int | None) -> tuple[tuple[int, int], bool]:
     """(height, width) to trace, and whether the detector shows pictures at sizes of their own."""
-    blank = (np.zeros((height, width, 3), np.uint8) for height, width in ((300, 420), (260, 200)))
+    blank = (np.zeros((height, width, 3), np.uint8) for height, width in ((300, 420), (260, 200), (1024, 1024)))
     shapes = [detector.prepare(pixels).views[0].shape for pixels in blank]
     is_free = shapes[0] != shapes[1]
     if side is not None:
         if side < 1:
             raise BadSetting("side is out of range", wanted="at least 1", got=side)
         return (side, side), is_free
+    if is_free and not detector.exports_any_size:
+        return shapes[2], is_free  # that of its tiles, where it has some
     return ((FREE_SIDE, FREE_SIDE) if is_free else shapes[0]), is_free
 
 
@@ -350,7 +354,7 @@ def _traced(
         notes += ("one picture at a time, as the detector itself works",)
     else:
         wishes.insert(0, ("batch",))
-    if is_free:
+    if is_free and detector.exports_any_size:
         wishes.insert(0, (*wishes[0], "height", "width"))
     refused: Exception | None = None
     for wish in wishes:
