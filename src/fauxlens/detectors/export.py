@@ -59,8 +59,8 @@ MOST_BYTES = 2**31 - 2**24
 AXES = {"batch": 0, "height": 2, "width": 3}
 """The axes of `image` that may be of any length."""
 
-FREE_SIDE, SMALLEST_SIDE = 256, 64
-"""The side of the pictures that a size-free network is traced with, and the smallest that its file promises to take."""
+FREE_SIDE, SMALL_SIDE, SMALLEST_SIDE = 256, 96, 64
+"""Sides for size-free networks: of the traced pictures, of those shown in double precision, the smallest promised."""
 
 UNCHECKED = "not compared with the network: nobody knows whether this file says the same"
 
@@ -183,9 +183,11 @@ def export(
                 choices = _choices(detector.network, batches[0], wrapped.names, found[0], list(opened.values()))
                 agrees = choices.agrees
             elif not agrees:
-                # One number of one picture may be rounded well by chance: more pictures show what rounding can do.
-                more = [_drawn(detector, seed, 1, (batches[0].shape[2], batches[0].shape[3])) for seed in range(3, 7)]
-                parity = _rounded(detector.network, [*batches, *more], parity)
+                # One number of one picture may be rounded well by chance: several show what rounding can do. Double
+                # precision is slow, so they are small where they may be.
+                shown = (SMALL_SIDE, SMALL_SIDE) if "height" in dynamic else size
+                drawn = [_drawn(detector, seed, 1, shown) for seed in range(1, 7)]
+                parity = _rounded(detector.network, drawn, parity)
                 agrees = all(one.agrees for one in parity)
             if not agrees:
                 raise _differs(target, parity, choices)
