@@ -22,6 +22,7 @@ from fauxlens.cli import (
     degrade,
     detectors,
     doctor,
+    export,
     extract,
     fetch,
     inspect,
@@ -97,6 +98,7 @@ app.command("extract-reals")(extract.command)
 app.command("prune")(prune.command)
 app.command("detectors")(detectors.command)
 app.add_typer(weights.app, name="weights")
+app.command("export")(export.command)
 app.command("status")(status.command)
 app.command("doctor")(doctor.command)
 

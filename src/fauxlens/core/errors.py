@@ -14,6 +14,7 @@ FauxlensError
 ├── FetchError           a download that could not be completed or did not match its digest
 ├── BadWeights           a file of weights that does not fit, is damaged, or would have to run code to be read
 ├── NoWeights            a detector whose weights are not on this machine
+├── BadExport            a network that cannot be written for others, or a written one that says something else
 └── OutOfMemory          a picture that does not fit the memory, even alone
 """
 
@@ -149,6 +150,10 @@ class BadWeights(FauxlensError, ValueError):
 
 class NoWeights(FauxlensError, LookupError):
     """A detector whose weights are not on this machine."""
+
+
+class BadExport(FauxlensError, RuntimeError):
+    """A network that cannot be written for others, or a written one that says something else."""
 
 
 class OutOfMemory(FauxlensError, RuntimeError):

@@ -71,6 +71,10 @@ class Detector(ABC):
     """What may be changed about it by `change`, by name; the value in use is the attribute of that name."""
     batch_limit: ClassVar[int | None] = None
     """1 for networks whose answer depends on the other pictures of a batch."""
+    no_export: ClassVar[str] = ""
+    """Why the network cannot be written as a graph of its own, if it cannot."""
+    exports_any_size: ClassVar[bool] = True
+    """False where the network takes another path at another size, so that a graph holds for one size only."""
 
     def __init__(self, setting: str | None = None) -> None:
         self.setting = self.settings[0] if setting is None else setting

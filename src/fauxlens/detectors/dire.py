@@ -231,6 +231,7 @@ class Dire(Detector):
     differences  pictures of differences that were made elsewhere
     """
 
+    no_export = "what its network is shown is made by a diffusion model, which is no part of it"
     card = Card(
         name="dire",
         title="DIRE",

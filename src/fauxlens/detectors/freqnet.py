@@ -34,7 +34,13 @@ def without_low(maps: Tensor, dimensions: tuple[int, ...]) -> Tensor:
     for dimension in dimensions:
         half, quarter = maps.shape[dimension] // 2, maps.shape[dimension] // 4
         low[dimension] = slice(half - quarter, half + quarter)
-    spectrum[tuple(low)] = 0.0
+    if torch.compiler.is_exporting():
+        # ONNX cannot write into a part of complex numbers.
+        kept = torch.ones_like(maps)
+        kept[tuple(low)] = 0.0
+        spectrum = torch.complex(spectrum.real * kept, spectrum.imag * kept)
+    else:
+        spectrum[tuple(low)] = 0.0
     back = torch.fft.ifftn(torch.fft.ifftshift(spectrum, dim=dimensions), dim=dimensions, norm="ortho")
     return F.relu(back.real)
 

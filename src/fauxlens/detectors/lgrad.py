@@ -212,6 +212,7 @@ class LGradDetector(Detector):
     """
 
     batch_limit = 1
+    no_export = "its answer rests on a gradient, which a graph of ONNX does not take"
     card = Card(
         name="lgrad",
         title="LGrad",

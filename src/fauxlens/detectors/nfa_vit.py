@@ -142,8 +142,10 @@ class NoiseBranch(MixTransformer):
         super().__init__(settings, block)
         self.share = share
 
-    def guides(self, noise: Tensor, *, features: list[Tensor] | None = None) -> list[Tensor]:
-        """(N, C, H, W) -> guides, finest stage first.
+    def guides(
+        self, noise: Tensor, *, features: list[Tensor] | None = None, weights: list[Tensor] | None = None
+    ) -> list[Tensor]:
+        """(N, C, H, W) -> guides, finest stage first; `weights` collects the attention that they were chosen from.
 
         What only feeds features that nobody uses (the last stage's values, MLP and norm) is left out, unless a list
         is given to collect them.
@@ -159,7 +161,7 @@ class NoiseBranch(MixTransformer):
             shown = grid if isinstance(block, BareBlock) else block.norm1(grid)
             query, (key, value) = block.attn.queries(shown), block.attn.keys(shown)
             is_end = index == last_stage and features is None
-            guide, summed = guided(query, key, None if is_end else value, self.share)
+            guide, summed = guided(query, key, None if is_end else value, self.share, seen=weights)
             found.append(guide)
             if summed is None:
                 break
@@ -252,17 +254,30 @@ class NfaVit(nn.Module):
 
     def features(self, image: Tensor, guides: Sequence[Tensor] | None = None) -> list[Tensor]:
         """The image branch's four levels; `guides` in place of the noise branch's own, for tests and studies."""
+        seen, guides = self._seen(image, guides)
+        return self.image_backbone(seen, "fix-sparse", guides)  # type: ignore[no-any-return]
+
+    def with_choices(self, image: Tensor) -> tuple[Output, list[Tensor], list[Tensor]]:
+        """The Output, the guides it rests on, and the attention that they were chosen from."""
+        weights: list[Tensor] = []
+        seen, guides = self._seen(image, None, weights)
+        features = self.image_backbone(seen, "fix-sparse", guides)
+        return self.decode(features, (image.shape[-2], image.shape[-1])), list(guides or ()), weights
+
+    def _seen(
+        self, image: Tensor, guides: Sequence[Tensor] | None, weights: list[Tensor] | None = None
+    ) -> tuple[Tensor, Sequence[Tensor] | None]:
+        """What the image branch sees, and what guides it."""
         noise: Tensor | None = None
         if (guides is None and self.settings.guided) or self.settings.image_sees_residuals:
             with torch.no_grad(), torch.autocast(image.device.type, enabled=False):
                 noise = self.noise(image.float() if image.dtype in (torch.float16, torch.bfloat16) else image)
                 if guides is None and self.settings.guided:
                     # Which keys come last is decided by small differences: this branch never leaves full precision.
-                    guides = self.noise_backbone.guides(noise)
-        seen = image
+                    guides = self.noise_backbone.guides(noise, weights=weights)
         if self.settings.image_sees_residuals and noise is not None:
-            seen = torch.cat((image, noise), dim=1)
-        return self.image_backbone(seen, "fix-sparse", guides)  # type: ignore[no-any-return]
+            return torch.cat((image, noise), dim=1), guides
+        return image, guides
 
     def decode(self, features: list[Tensor], size: tuple[int, int]) -> Output:
         """The four levels -> verdict, and mask logits at `size`."""
@@ -322,6 +337,7 @@ class NfaVitDetector(Detector):
     """NFA-ViT as a detector. `showing` says how a picture reaches the network, and may be changed."""
 
     settings = ("published", "paper", "nano")
+    exports_any_size = False  # its groups of keys depend on the size
     card = Card(
         name="nfa-vit",
         title="NFA-ViT",

@@ -72,7 +72,12 @@ class NonLocalMask(nn.Module):
         folded = maps.reshape(maps.shape[0], -1, height // self.fold, width // self.fold)
         value, query, key = (part(folded).flatten(2) for part in (self.g, self.theta, self.phi))
         queries, keys, values = (part.transpose(1, 2) for part in (query, key, value))
-        over_places = F.scaled_dot_product_attention(queries, keys, values, scale=1.0).transpose(1, 2)
+        if torch.compiler.is_exporting():
+            # ONNX knows attention with an axis of heads only.
+            one_head = F.scaled_dot_product_attention(queries[:, None], keys[:, None], values[:, None], scale=1.0)
+            over_places = one_head[:, 0].transpose(1, 2)
+        else:
+            over_places = F.scaled_dot_product_attention(queries, keys, values, scale=1.0).transpose(1, 2)
         weights = (query @ key.transpose(1, 2)).softmax(dim=-1)
         # Left as places by channels, and read as channels by places.
         over_channels = values @ weights

@@ -65,16 +65,21 @@ ROWS_AT_ONCE = 2**20
 """How many weights `guided` holds at a time on a processor: about what its caches hold."""
 
 
-def guided(query: Tensor, key: Tensor, value: Tensor | None, share: float) -> tuple[Tensor, Tensor | None]:
+def guided(
+    query: Tensor, key: Tensor, value: Tensor | None, share: float, *, seen: list[Tensor] | None = None
+) -> tuple[Tensor, Tensor | None]:
     """The guide of `least_similar`, and the values summed by the same weights in the shape of `query`.
 
-    On a processor and without a graph, a few rows of the weights are made at a time: they are never whole in memory.
+    On a processor and without a graph, a few rows of the weights are made at a time: they are never whole in memory,
+    unless a list is given to collect them.
     """
     rows = query.shape[1] * query.shape[2]
     step = max(1, ROWS_AT_ONCE // (query.shape[0] * query.shape[3] * key.shape[1] * key.shape[2]))
     traced = torch.compiler.is_compiling() or torch.compiler.is_exporting()
-    if traced or torch.is_grad_enabled() or query.device.type != "cpu" or rows <= step:
+    if traced or seen is not None or torch.is_grad_enabled() or query.device.type != "cpu" or rows <= step:
         weights = attention_weights(query, key)
+        if seen is not None:
+            seen.append(weights)
         return least_similar(weights, share), None if value is None else weighted_values(weights, value, query)
     scaled, keys = _flattened(query * query.shape[-1] ** -0.5), _flattened(key).transpose(-2, -1)
     values = None if value is None else _flattened(value)

@@ -39,7 +39,7 @@ class FixedResiduals(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """(N, 3, H, W) float32 in 0..255 -> (N, 12, H, W) in -1..1."""
         with torch.autocast(pixels.device.type, enabled=False):
-            pixels = pixels.float()
+            pixels = pixels.to(self.kernels.dtype)  # float32, or double for whoever asks for it
             doubled = torch.tanh((pixels - block_corners(pixels)) / 12.0)
             around = F.pad(pixels, (2, 2, 2, 2), mode="replicate")
             predicted = torch.tanh(F.conv2d(around, self.kernels, groups=3) / 6.0)
