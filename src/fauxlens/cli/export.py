@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fauxlens.cli import console
-from fauxlens.cli.options import AsJson
+from fauxlens.cli.options import AsJson, Setting
 
 FORMATS = ("onnx",)
 
@@ -19,7 +19,7 @@ def command(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The file to write; NAME.onnx here by default.")
     ] = None,
-    setting: Annotated[str | None, typer.Option("--setting", help="A named variant of the detector.")] = None,
+    setting: Setting = None,
     weights: Annotated[
         str | None,
         typer.Option(
