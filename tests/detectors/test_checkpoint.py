@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from fauxlens.core.errors import BadWeights
+from fauxlens.detectors import load
 from fauxlens.detectors.checkpoint import (
     CONTAINERS,
     check_finite,
@@ -310,3 +311,15 @@ def test_plain_pickles_without_torch_are_refused_quietly(tmp_path: Path) -> None
         (tmp_path / "x.pkl").write_bytes(buffer.getvalue())
         with pytest.raises(BadWeights):
             read_tensors(tmp_path / "x.pkl")
+
+
+@pytest.mark.parametrize("kind", [torch.int8, torch.int64, torch.bool, torch.complex64])
+def test_numbers_of_another_kind_are_refused_by_name(kind: torch.dtype, tmp_path: Path) -> None:
+    state = {name: tensor.to(kind) if tensor.is_floating_point() else tensor
+             for name, tensor in load("npr", "random").network.state_dict().items()}  # fmt: skip
+    torch.save(state, tmp_path / "npr.pth")
+    wanted = (
+        rf"of another kind of number \(.*conv1.weight: wanted floating point, got {str(kind).removeprefix('torch.')}"
+    )
+    with pytest.raises(BadWeights, match=wanted):
+        load("npr", tmp_path / "npr.pth")

@@ -31,7 +31,7 @@ def whole(network: NoiseExtractor, image: Tensor, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize("count", [1, 2])
 def test_strips_give_the_numbers_of_the_whole(height: int, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     network, image = drawn(), torch.rand(count, 3, height, 23)
-    monkeypatch.setitem(noiseprint.STRIP_PIXELS, "cpu", 23 * 16 * count)
+    monkeypatch.setitem(noiseprint.STRIP_PIXELS, "cpu", 23 * 16)
     strips: list[int] = []
     plain = NoiseExtractor._in_strips
     monkeypatch.setattr(NoiseExtractor, "_in_strips",
@@ -40,7 +40,7 @@ def test_strips_give_the_numbers_of_the_whole(height: int, count: int, monkeypat
         found = network(image)
         wanted = whole(network, image, monkeypatch)
         layers = nn.Sequential(*network)(image)
-    assert strips == [16]
+    assert strips == [16] * count
     assert found.shape == (count, 1, height, 23)
     torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(found, layers, rtol=1e-4, atol=1e-5)
@@ -59,3 +59,17 @@ def test_a_graph_or_learning_statistics_need_the_whole(monkeypatch: pytest.Monke
         one.train()
         network(image)
         assert not torch.equal(one.running_mean, before)
+
+
+def test_small_pictures_go_together_and_large_ones_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, image = drawn(), torch.rand(5, 3, 8, 8)
+    monkeypatch.setitem(noiseprint.STRIP_PIXELS, "cpu", 64)
+    shown: list[int] = []
+    plain = noiseprint.F.conv2d
+    monkeypatch.setattr(
+        noiseprint.F, "conv2d", lambda maps, *rest, **named: shown.append(len(maps)) or plain(maps, *rest, **named)
+    )
+    with torch.inference_mode():
+        found = network(image)
+        assert shown[::17] == [2, 2, 1]
+        torch.testing.assert_close(found, whole(network, image, monkeypatch), rtol=1e-5, atol=1e-6)

@@ -1,7 +1,7 @@
 """How much of the label can be told from the files' facts alone, without looking at a pixel.
 
 Gradient-boosted trees on the fact table, cross-validated so that no origin (and no matched pair) is in two folds: what
-they reach is a floor that any detector trained on this data must be compared with (specs/benchmarks.md E1, U8).
+they reach is a floor that any detector trained on this data must be compared with.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ alignment hides nothing of it. With `history`, fakes that were never a JPEG get 
 subsampling of the reals' own files in equal shares, so that both have two.
 
 `faithful`: what UnbiasedGenImage does. Fakes are compressed once at the nominal quality with Pillow's default 4:2:0,
-reals keep their bytes; the reals' own subsampling (mostly 4:4:4) then still tells (specs/benchmarks.md, fact 7).
+reals keep their bytes; the reals' own subsampling (mostly 4:4:4) then still tells.
 """
 
 from __future__ import annotations

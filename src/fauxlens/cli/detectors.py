@@ -47,7 +47,8 @@ def command(json: AsJson = False) -> int:
     for card, _, _, sets in cards:
         licences = " | ".join(dict.fromkeys(one.weights.licence for one in sets)) or "none known"
         states = ", ".join(f"{one.weights.name}: {one.state}" for one in sets) or "none known"
-        first = card.targets[0] if card.targets else None
+        # A mean tells more than the first set of a table, which may be the one that it was trained on.
+        first = next((one for one in card.targets if "mean" in one.data), card.targets[0] if card.targets else None)
         published = None if first is None else f"{first.metric} = {first.value:g} on {first.data}"
         more = f" (and {len(card.targets) - 1} more)" if len(card.targets) > 1 else ""
         told = published and published + more

@@ -41,8 +41,13 @@ def command(
             "no detector was named, and the package does not carry one of its own yet",
             hint="`fauxlens detectors` lists them; then `fauxlens inspect PHOTO --detector NAME`",
         )
-    if len(detector) > 1 and (setting is not None or option or weights not in (None, "random")):
-        raise BadSetting("--setting, --option and --weights belong to one detector", got=f"{len(detector)} detectors")
+    asked_for = list(dict.fromkeys(detector))
+    if len(asked_for) > 1 and (setting is not None or option or weights not in (None, "random")):
+        raise BadSetting(
+            "--setting, --option and --weights belong to one detector",
+            got=f"{len(asked_for)} detectors",
+            hint="ask them one at a time",
+        )
     from fauxlens.detectors import load
     from fauxlens.images.limits import Limits
     from fauxlens.verdict.inspect import inspect, pictures_of
@@ -50,10 +55,7 @@ def command(
     from fauxlens.verdict.page import report_of
 
     files = pictures_of(paths)
-    asked = [
-        load(name, weights, setting=setting, device=device, options=options_of(option))
-        for name in dict.fromkeys(detector)
-    ]
+    asked = [load(name, weights, setting=setting, device=device, options=options_of(option)) for name in asked_for]
     if any(one.weights.is_random for one in asked) and not quiet:
         console.remark("RANDOM WEIGHTS: nothing was ever learnt, so the numbers below mean nothing")
     findings: list[Finding] = []
@@ -79,7 +81,7 @@ def command(
 
 
 def _show(findings: list[Finding]) -> None:
-    from fauxlens.verdict.page import sentence
+    from fauxlens.verdict.page import generators, sentence
 
     if len(findings) == 1:
         finding = findings[0]
@@ -89,6 +91,8 @@ def _show(findings: list[Finding]) -> None:
             said = one.prediction
             score = "no score" if said.logit is None else f"score {said.logit:+.3f}, above 0 leans to fake"
             share = "" if one.edited_share is None else f"; marks {one.edited_share:.1%} of the picture"
+            told = generators(one)
+            share += f"; generators: {told}" if told else ""
             notes = "".join(f"; {note}" for note in said.notes)
             console.say(f"  {said.detector} ({one.setting}, {one.weights}): {score}{share}{notes}")
         if finding.error is None:

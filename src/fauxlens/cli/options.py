@@ -66,7 +66,12 @@ def options_of(given: list[str] | None) -> dict[str, str]:
     for one in given or ():
         name, equals, value = one.partition("=")
         if not equals or not name:
-            raise BadSetting("an option is a name and a value", wanted="NAME=VALUE", got=one)
+            raise BadSetting(
+                "an option is a name and a value",
+                wanted="NAME=VALUE",
+                got=one,
+                hint="`fauxlens detectors --json` lists each detector's options",
+            )
         found[name] = value
     return found
 

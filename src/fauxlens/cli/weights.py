@@ -224,7 +224,7 @@ def _say_fact(label: str, value: str | None, indent: str) -> None:
 
 
 def _tell(done: Imported, json: bool) -> int:
-    """What an import did; 1 while the set is not whole."""
+    """What an import did, and what the set still lacks."""
     from fauxlens.detectors.hub import by_hand
 
     asked = f"{done.detector}/{done.set}"

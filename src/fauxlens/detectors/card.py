@@ -26,6 +26,7 @@ class WeightFile:
     revision: str | None = None  # the revision that was checked, if one was
     sha256: str | None = None
     bytes: int | None = None
+    released: bool = True  # False: nobody gives it away; it is what one's own training writes
     remark: str = ""
 
 

@@ -60,14 +60,15 @@ class Ignored:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How a file's tensors differ from a network's: missing in the file, unexpected in it, and of another shape."""
+    """How a file's tensors differ from a network's: missing in the file, unexpected in it, of another shape or kind."""
 
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
     reshaped: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...] = ()  # name, wanted, got
+    retyped: tuple[tuple[str, str], ...] = ()  # name, kind of number where floating point is wanted
 
     def __bool__(self) -> bool:
-        return bool(self.missing or self.unexpected or self.reshaped)
+        return bool(self.missing or self.unexpected or self.reshaped or self.retyped)
 
     def __str__(self) -> str:
         parts = []
@@ -78,6 +79,9 @@ class Difference:
         if self.reshaped:
             shapes = [f"{name}: wanted {_shape(wanted)}, got {_shape(got)}" for name, wanted, got in self.reshaped]
             parts.append(f"{len(self.reshaped)} of another shape ({_some(shapes, '; ')})")
+        if self.retyped:
+            kinds = [f"{name}: wanted floating point, got {got}" for name, got in self.retyped]
+            parts.append(f"{len(self.retyped)} of another kind of number ({_some(kinds, '; ')})")
         return ", ".join(parts)
 
 
@@ -88,7 +92,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         with path.open("rb") as stream:
             head = stream.read(512)
     except OSError as fault:
-        raise BadWeights("the file of weights cannot be read", where=path, got=fault.strerror) from fault
+        raise BadWeights(
+            "the file of weights cannot be read", where=path, got=fault.strerror, hint="give the path of one file"
+        ) from fault
     try:
         held = _read_safetensors(path) if _is_safetensors(head) else _read_pickle(path, head)
     except BadWeights:
@@ -129,7 +135,7 @@ def unwrapped(held: Any, where: object = None) -> dict[str, Tensor]:
 
 
 def difference(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Difference:
-    """How `state` differs from the names and shapes of `wanted`."""
+    """How `state` differs from the names, shapes and kinds of number of `wanted`."""
     return Difference(
         missing=tuple(name for name in wanted if name not in state),
         unexpected=tuple(name for name in state if name not in wanted),
@@ -137,6 +143,11 @@ def difference(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Dif
             (name, tuple(tensor.shape), tuple(state[name].shape))
             for name, tensor in wanted.items()
             if name in state and state[name].shape != tensor.shape
+        ),
+        retyped=tuple(
+            (name, str(state[name].dtype).removeprefix("torch."))
+            for name, tensor in wanted.items()
+            if name in state and tensor.is_floating_point() and not state[name].is_floating_point()
         ),
     )
 

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from fauxlens.core.errors import BadSetting, BadShape, BadWeights, NoWeights
 from fauxlens.core.names import unknown
 from fauxlens.core.optional import need
+from fauxlens.detectors.br_gen import br_gen
 from fauxlens.detectors.card import Card, Target, WeightFile, WeightSet
 from fauxlens.detectors.detector import Detector
 from fauxlens.detectors.option import Option, Value, declared
@@ -267,17 +268,7 @@ class Dire(Detector):
                    remark="trained on ProGAN"),
             Target(data="AIGCDetectBenchmark, mean", metric="accuracy", value=0.7153, source="AIGCDetectBenchmark",
                    remark="trained on diffusion"),
-            *(
-                Target(data=data, metric=metric, value=value, source=f"BR-Gen, Table {table}",
-                       remark="its recalls would give 0.355" if (table, metric) == ("2", "F1") else "")
-                for data, table, values in (
-                    ("BR-Gen, released weights", "2", (0.821, 0.254, 0.401, 0.481)),
-                    ("BR-Gen, trained on it", "3", (0.939, 0.742, 0.823, 0.825)),
-                )
-                for metric, value in zip(
-                    ("recall of real at 0.5", "recall of fake at 0.5", "F1", "AUC"), values, strict=True
-                )
-            ),
+            *br_gen("dire"),
         ),
         limits=(
             "It gives no verdict on a photo without a diffusion model in `diffusion`: forty passes of a large network "

@@ -18,7 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fauxlens.core.errors import BadShape
-from fauxlens.detectors.card import Card, Target
+from fauxlens.detectors import published
+from fauxlens.detectors.card import Card
 from fauxlens.detectors.detector import Detector
 from fauxlens.detectors.prediction import Output
 from fauxlens.detectors.view import Pixels, Prepared, normalised, resized
@@ -175,10 +176,6 @@ class F3Net(nn.Module):
         return Output(logit=classes[:, self.fake] - classes[:, 1 - self.fake], features=features)
 
 
-_GENIMAGE = ("Midjourney", "SD 1.4", "SD 1.5", "ADM", "GLIDE", "Wukong", "VQDM", "BigGAN")
-_DEGRADED = ("LR 112", "LR 64", "JPEG 65", "JPEG 30", "blur 3", "blur 5")
-
-
 class F3NetDetector(Detector):
     """F3Net as a detector; the settings say in which order a file's two classes are."""
 
@@ -195,24 +192,7 @@ class F3NetDetector(Detector):
         input="RGB in -1..1, resized to 299x299",
         parameters=48_856_238,
         code="Leminhbinh0209/F3Net after yyk-wew/F3Net, both unofficial; their licences were not checked",
-        targets=(
-            *(
-                Target(data=f"GenImage, {name}", metric="accuracy", value=value, source="GenImage, trained on SD 1.4")
-                for name, value in zip(
-                    (*_GENIMAGE, "mean"),
-                    (0.501, 0.999, 0.999, 0.499, 0.500, 0.999, 0.499, 0.499, 0.687),
-                    strict=True,
-                )
-            ),
-            Target(data="GenImage, mean over generators to train on", metric="accuracy", value=0.646,
-                   source="GenImage, Table 4"),
-            *(
-                Target(data=f"GenImage, {name}", metric="accuracy", value=value, source="GenImage, degraded pictures")
-                for name, value in zip(
-                    (*_DEGRADED, "mean of these"), (0.500, 0.500, 0.890, 0.744, 0.579, 0.517, 0.621), strict=True
-                )
-            ),
-        ),
+        targets=published.genimage("f3net"),
         limits=(
             "No weights for generated pictures were published; train it, or bring a file.",
             "The order of the two classes is the file's: 'fake-real' is what the folders of GenImage give when sorted "

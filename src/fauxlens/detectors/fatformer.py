@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fauxlens.core.errors import BadSetting, BadWeights
+from fauxlens.detectors.br_gen import br_gen
 from fauxlens.detectors.card import Card, Target, WeightFile, WeightSet
 from fauxlens.detectors.clip import (
     ClipSettings,
@@ -39,8 +40,6 @@ from fauxlens.images.resample import resize
 
 _PAGE = "https://github.com/Michel-liu/FatFormer"
 _PAPER = "FatFormer paper"
-_BR_GEN_RELEASED = "BR-Gen, Table 2"
-_BR_GEN_TRAINED = "BR-Gen, Table 3"
 _RESIZED = 256  # pixels of the square that the centre is cut from
 
 
@@ -331,14 +330,7 @@ class FatFormerDetector(Detector):
             Target(data="10 diffusion models of the paper, mean", metric="AP", value=0.988, source=_PAPER),
             Target(data="Guided diffusion", metric="accuracy", value=0.761, source=_PAPER, remark="its weakest"),
             Target(data="Guided diffusion", metric="AP", value=0.920, source=_PAPER, remark="its weakest"),
-            Target(data="BR-Gen", metric="recall of real at 0.5", value=0.989, source=_BR_GEN_RELEASED),
-            Target(data="BR-Gen", metric="recall of fake at 0.5", value=0.331, source=_BR_GEN_RELEASED),
-            Target(data="BR-Gen", metric="F1", value=0.493, source=_BR_GEN_RELEASED),
-            Target(data="BR-Gen", metric="AUC", value=0.606, source=_BR_GEN_RELEASED),
-            Target(data="BR-Gen, trained on it", metric="recall of real at 0.5", value=0.990, source=_BR_GEN_TRAINED),
-            Target(data="BR-Gen, trained on it", metric="recall of fake at 0.5", value=0.935, source=_BR_GEN_TRAINED),
-            Target(data="BR-Gen, trained on it", metric="F1", value=0.961, source=_BR_GEN_TRAINED),
-            Target(data="BR-Gen, trained on it", metric="AUC", value=0.971, source=_BR_GEN_TRAINED),
+            *br_gen("fatformer"),
         ),
         limits=(
             "Resizing to a square changes the shape of a picture and blurs the traces of its making; of the result "

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from fauxlens.core.names import unknown
 from fauxlens.detectors import published
+from fauxlens.detectors.br_gen import br_gen
 from fauxlens.detectors.card import Card, WeightFile, WeightSet
 from fauxlens.detectors.detector import Detector
 from fauxlens.detectors.option import Option, declared
@@ -118,7 +119,8 @@ class FreqNetDetector(Detector):
                 trained_on="four LSUN classes and ProGAN",
             ),
         ),
-        targets=published.shares(
+        targets=br_gen("freqnet")
+        + published.shares(
             {"mean of 8": 91.5},
             set_name="ForenSynths",
             metric="accuracy",

@@ -110,6 +110,8 @@ def from_folder(folder: Path) -> Hub:
 def by_hand(asked: str, files: Sequence[WeightFile]) -> str:
     """Where files are to be had that are not on the hub, and what to type then; in one line."""
     names = " ".join(file.name for file in files)
+    if not any(file.released for file in files):
+        return f"nobody gives it away: train your own, then `fauxlens weights import {asked} FILE`"
     sources = " and ".join(sorted({file.source for file in files}))
     return f"download {names} from {sources}, then `fauxlens weights import {asked} {names}`"
 

@@ -31,9 +31,16 @@ from fauxlens.detectors.detector import PIXELS_AT_ONCE, Detector, pixels_of
 from fauxlens.detectors.option import Option, Value, declared
 from fauxlens.detectors.prediction import Output
 from fauxlens.detectors.view import Pixels, Prepared, View, Window, normalised
-from fauxlens.images.picture import Picture
+from fauxlens.images.facts import SUFFIXES
+from fauxlens.images.picture import Picture, read_picture
 
-NO_ANCHORS = "no verdict: LASTED compares with real pictures; give it some with fit_anchors or use_anchors"
+NO_ANCHORS = (
+    "no verdict: LASTED compares with real pictures; give it a folder of them with `--option anchors=FOLDER` "
+    "(in Python: fit_anchors)"
+)
+
+MOST_ANCHORS = 100
+"""As many real pictures as the authors take."""
 
 _PAGE = "https://github.com/HighwayWu/LASTED"
 _IMAGINET = "ImagiNet, README"
@@ -266,20 +273,20 @@ class LastedDetector(Detector):
             ),
         ),
         targets=(
-            Target(data="ImagiNet, mean of groups", metric="accuracy", value=0.5892, source=_IMAGINET),
-            Target(data="ImagiNet, mean of groups", metric="AUC", value=0.6116, source=_IMAGINET),
-            Target(data="ImagiNet, GAN", metric="accuracy", value=0.6508, source=_IMAGINET),
+            Target(data="ImagiNet, mean of the groups", metric="balanced accuracy", value=0.5892, source=_IMAGINET),
+            Target(data="ImagiNet, mean of the groups", metric="AUC", value=0.6116, source=_IMAGINET),
+            Target(data="ImagiNet, GAN", metric="balanced accuracy", value=0.6508, source=_IMAGINET),
             Target(data="ImagiNet, GAN", metric="AUC", value=0.6971, source=_IMAGINET),
-            Target(data="ImagiNet, Stable Diffusion", metric="accuracy", value=0.6367, source=_IMAGINET),
-            Target(data="ImagiNet, Stable Diffusion", metric="AUC", value=0.6718, source=_IMAGINET),
-            Target(data="ImagiNet, Midjourney", metric="accuracy", value=0.5326, source=_IMAGINET),
+            Target(data="ImagiNet, SD", metric="balanced accuracy", value=0.6367, source=_IMAGINET),
+            Target(data="ImagiNet, SD", metric="AUC", value=0.6718, source=_IMAGINET),
+            Target(data="ImagiNet, Midjourney", metric="balanced accuracy", value=0.5326, source=_IMAGINET),
             Target(data="ImagiNet, Midjourney", metric="AUC", value=0.5289, source=_IMAGINET),
-            Target(data="ImagiNet, DALL-E 3", metric="accuracy", value=0.5368, source=_IMAGINET),
+            Target(data="ImagiNet, DALL-E 3", metric="balanced accuracy", value=0.5368, source=_IMAGINET),
             Target(data="ImagiNet, DALL-E 3", metric="AUC", value=0.5482, source=_IMAGINET),
             *published.milliseconds("lasted"),
         ),
         limits=(
-            NO_ANCHORS + ".",
+            "It gives no verdict without anchors: real pictures of the kind that is asked about.",
             "The logit is the anchors' threshold minus the cosine, so its sigmoid stays near one half and is no "
             "chance. The threshold is ours: a share of the anchors, each left out in turn, lies below it.",
             "The authors draw up to 100 anchors at random from the test list, and their accuracy takes its threshold "
@@ -293,7 +300,13 @@ class LastedDetector(Detector):
         ),
     )  # fmt: skip
 
-    options = declared(anchors=Option(about="a file of anchors that were made of real pictures", path=True, none=True))
+    options = declared(
+        anchors=Option(
+            about="a file of anchors, or a folder of real pictures to make them of (the first 100)",
+            path=True,
+            none=True,
+        )
+    )
 
     def __init__(self, setting: str | None = None) -> None:
         super().__init__(setting)
@@ -333,7 +346,12 @@ class LastedDetector(Detector):
         return self.anchors.threshold - float(self.anchors.cosine(features)[0])
 
     def _set(self, name: str, value: Value) -> None:
-        self.use_anchors(Path(value) if isinstance(value, str | Path) else None)
+        path = None if value is None else Path(str(value))
+        if path is None or not path.is_dir():
+            self.use_anchors(path)
+            return
+        found = sorted(one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES and one.is_file())
+        self.fit_anchors([read_picture(one) for one in found[:MOST_ANCHORS]])
 
     def features(self, pictures: Sequence[Picture | Pixels]) -> Tensor:
         """(N, 1024) unit features of pictures, on the processor."""

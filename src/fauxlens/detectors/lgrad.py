@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from fauxlens.core.errors import BadShape
 from fauxlens.core.names import unknown
+from fauxlens.detectors.br_gen import br_gen
 from fauxlens.detectors.card import Card, Target, WeightFile, WeightSet
 from fauxlens.detectors.detector import Detector
 from fauxlens.detectors.option import Option, declared
@@ -252,19 +253,10 @@ class LGradDetector(Detector):
             for classes in (4, 2, 1)
         ),
         targets=(
-            Target(data="ForenSynths, mean of 8 sets", metric="accuracy", value=0.861, source="LGrad"),
-            Target(data="ForenSynths, mean of 8 sets", metric="AP", value=0.915, source="LGrad"),
+            Target(data="ForenSynths, mean of 8", metric="accuracy", value=0.861, source="LGrad"),
+            Target(data="ForenSynths, mean of 8", metric="AP", value=0.915, source="LGrad"),
             Target(data="AIGCDetectBenchmark, mean", metric="accuracy", value=0.7534, source="AIGCDetectBenchmark"),
-            *(
-                Target(data=data, metric=metric, value=value, source=f"BR-Gen, Table {table}")
-                for data, table, values in (
-                    ("BR-Gen, released weights", "2", (0.974, 0.088, 0.165, 0.635)),
-                    ("BR-Gen, trained on it", "3", (0.937, 0.755, 0.831, 0.872)),
-                )
-                for metric, value in zip(
-                    ("recall of real at 0.5", "recall of fake at 0.5", "F1", "AUC"), values, strict=True
-                )
-            ),
+            *br_gen("lgrad"),
         ),
         limits=(
             "Resizing to 256x256 comes first and removes what a large picture's pixels could tell.",

@@ -182,8 +182,14 @@ def missing_weights(kind: type[Detector], weights: WeightSet, lacking: Sequence[
     step = f"`fauxlens weights get {asked}`" if all(f.hub for f in files) else f"`fauxlens weights import {asked} FILE`"
     sources = sorted({file.source for file in files})
     names = ", ".join(file.name for file in files)
+    if not any(file.released for file in files):
+        return NoWeights(
+            f"the weights '{weights.name}' of {name} were never given away",
+            hint=f"{weights.terms}: `fauxlens weights import {asked} FILE`; or weights='random' to try the code",
+        )
+    here = "are here only in part" if lacking else "are not on this machine"
     return NoWeights(
-        f"the weights '{weights.name}' of {name} are not on this machine" + (", not all of them" if lacking else ""),
+        f"the weights '{weights.name}' of {name} {here}",
         hint=f"get {names} from {' and '.join(sources)} ({weights.licence}; {weights.terms}), then {step}; "
         "or weights='random' to try the code",
     )
@@ -281,7 +287,7 @@ def _converted(
 
 
 def _distance(found: Difference) -> int:
-    return len(found.missing) + len(found.unexpected) + len(found.reshaped)
+    return len(found.missing) + len(found.unexpected) + len(found.reshaped) + len(found.retyped)
 
 
 def _who_fits(state: Mapping[str, Tensor], asked: Detector) -> str | None:

@@ -20,11 +20,12 @@ from torch import Tensor, nn
 
 from fauxlens.core.errors import BadShape
 from fauxlens.core.names import unknown
-from fauxlens.detectors.card import Card, Target, WeightFile, WeightSet
+from fauxlens.detectors.br_gen import br_gen
+from fauxlens.detectors.card import Card, WeightFile, WeightSet
 from fauxlens.detectors.detector import Detector
 from fauxlens.detectors.option import Option, declared
 from fauxlens.detectors.prediction import Output
-from fauxlens.detectors.view import Pixels, Prepared, normalised, resized, whole
+from fauxlens.detectors.view import Pixels, Prepared, budget_size, normalised, resized, whole
 from fauxlens.nn.bayar import BayarConvolution
 from fauxlens.nn.residuals import srm_kernels
 
@@ -200,16 +201,7 @@ class MantraNetDetector(Detector):
                 trained_on="385 kinds of manipulation, then four sets of synthetic forgeries",
             ),
         ),
-        targets=tuple(
-            Target(data=data, metric=metric, value=value, source=f"BR-Gen, Table {table}")
-            for data, table, values in (
-                ("BR-Gen, released weights", "2", (0.822, 0.069, 0.123, 0.008)),
-                ("BR-Gen, trained on it", "3", (0.804, 0.596, 0.665, 0.618)),
-            )
-            for metric, value in zip(
-                ("recall of real at 0.5", "recall of fake at 0.5", "F1", "IoU"), values, strict=True
-            )
-        ),
+        targets=br_gen("mantra-net"),
         limits=(
             "The authors define a map and no verdict; here it is the largest value of the map, so one bright pixel "
             "decides.",
@@ -222,8 +214,12 @@ class MantraNetDetector(Detector):
         ),
     )  # fmt: skip
 
-    options = declared(showing=Option(about="how a picture is shown", choices=("native", "resize")))
+    options = declared(
+        showing=Option(about="how a picture is shown", choices=("native", "resize")),
+        pixel_budget=Option(about="at native size, pictures with more pixels are resized", smallest=4096),
+    )
     showing: Showing = "native"
+    pixel_budget: int = 2**20
 
     def build(self) -> nn.Module:
         """The network."""
@@ -236,6 +232,8 @@ class MantraNetDetector(Detector):
             return resized(pixels, (512, 512), _to_one)
         if self.showing != "native":
             raise unknown(self.showing, ("native", "resize"), f"way to show a picture to {self.card.name}")
+        if height * width > self.pixel_budget:
+            return resized(pixels, budget_size(height, width, self.pixel_budget, _SMALLEST), _to_one)
         if min(height, width) < _SMALLEST:
             return resized(pixels, (max(height, _SMALLEST), max(width, _SMALLEST)), _to_one)
         return whole(pixels, _to_one)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from fauxlens.core.errors import BadShape
 from fauxlens.core.names import unknown
+from fauxlens.detectors.br_gen import br_gen
 from fauxlens.detectors.card import Card, Target, WeightFile, WeightSet
 from fauxlens.detectors.detector import Detector
 from fauxlens.detectors.option import Option, declared
@@ -255,16 +256,7 @@ class MvssNetDetector(Detector):
                 for data, value in zip(("CASIAv1+", "Columbia", "COVER", "DEFACTO-12k"), values, strict=True)
             ),
             Target(data="IMD", metric="pixel F1", value=0.260, source="MVSS-Net, trained on CASIAv2"),
-            *(
-                Target(data=data, metric=metric, value=value, source="BR-Gen, Table " + table)
-                for data, table, values in (
-                    ("BR-Gen, released weights", "2", (0.862, 0.122, 0.183, 0.344, 0.029)),
-                    ("BR-Gen, trained on it", "3", (0.903, 0.883, 0.892, 0.924, 0.671)),
-                )
-                for metric, value in zip(
-                    ("recall of real at 0.5", "recall of fake at 0.5", "F1", "AUC", "IoU"), values, strict=True
-                )
-            ),
+            *br_gen("mvss-net"),
         ),
         limits=(
             "The verdict is the largest value of the map at 512x512: one bright pixel decides. The authors' evaluation "

@@ -14,7 +14,7 @@ nano       small enough to travel with the package: fixed residuals instead of t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -23,7 +23,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fauxlens.core.errors import BadSetting, BadShape
-from fauxlens.detectors.card import Card, Target, WeightFile, WeightSet
+from fauxlens.detectors.br_gen import br_gen
+from fauxlens.detectors.card import Card, WeightFile, WeightSet
 from fauxlens.detectors.detector import Detector
 from fauxlens.detectors.option import Option, Value, declared
 from fauxlens.detectors.prediction import Output
@@ -150,7 +151,12 @@ class NoiseBranch(MixTransformer):
         What only feeds features that nobody uses (the last stage's values, MLP and norm) is left out, unless a list
         is given to collect them.
         """
-        found = []
+        return list(self.steps(noise, features=features, weights=weights))
+
+    def steps(
+        self, noise: Tensor, *, features: list[Tensor] | None = None, weights: list[Tensor] | None = None
+    ) -> Iterator[Tensor]:
+        """The guides of `guides`, each made when it is asked for."""
         last_stage = len(self.settings.dims) - 1
         for index in range(len(self.settings.dims)):
             embedding, blocks, norm = self.stage(index)
@@ -162,9 +168,9 @@ class NoiseBranch(MixTransformer):
             query, (key, value) = block.attn.queries(shown), block.attn.keys(shown)
             is_end = index == last_stage and features is None
             guide, summed = guided(query, key, None if is_end else value, self.share, seen=weights)
-            found.append(guide)
+            yield guide
             if summed is None:
-                break
+                return
             attended = block.attn.proj(summed.flatten(3))
             if isinstance(block, BareBlock):
                 grid = block.after(attended)
@@ -174,7 +180,23 @@ class NoiseBranch(MixTransformer):
             noise = norm(grid).permute(0, 3, 1, 2)
             if features is not None:
                 features.append(noise)
-        return found
+
+
+class OneByOne(Sequence[Tensor]):
+    """Guides that are made when their stage is reached, in order, and not kept: the first is as large as a photo."""
+
+    def __init__(self, steps: Iterator[Tensor], stages: int, device: str) -> None:
+        self.made, self.stages, self.device, self.reached = steps, stages, device, 0
+
+    def __len__(self) -> int:
+        return self.stages
+
+    def __getitem__(self, index: Any) -> Any:
+        if index != self.reached:
+            raise IndexError(f"guides are made in order: wanted stage {self.reached}, got {index}")
+        self.reached += 1
+        with torch.no_grad(), torch.autocast(self.device, enabled=False):
+            return next(self.made)
 
 
 class ReleasedExtractor(nn.Module):
@@ -274,7 +296,11 @@ class NfaVit(nn.Module):
                 noise = self.noise(image.float() if image.dtype in (torch.float16, torch.bfloat16) else image)
                 if guides is None and self.settings.guided:
                     # Which keys come last is decided by small differences: this branch never leaves full precision.
-                    guides = self.noise_backbone.guides(noise, weights=weights)
+                    if weights is None and not (torch.compiler.is_compiling() or torch.compiler.is_exporting()):
+                        stages = len(self.settings.noise.dims)
+                        guides = OneByOne(self.noise_backbone.steps(noise), stages, image.device.type)
+                    else:
+                        guides = self.noise_backbone.guides(noise, weights=weights)
         if self.settings.image_sees_residuals and noise is not None:
             return torch.cat((image, noise), dim=1), guides
         return image, guides
@@ -392,13 +418,7 @@ class NfaVitDetector(Detector):
                 trained_on="ImageNet; camera noise",
             ),
         ),
-        targets=(
-            Target(data="BR-Gen, trained on it", metric="recall of real at 0.5", value=0.992, source="BR-Gen, Table 3"),
-            Target(data="BR-Gen, trained on it", metric="recall of fake at 0.5", value=0.953, source="BR-Gen, Table 3"),
-            Target(data="BR-Gen, trained on it", metric="F1", value=0.972, source="BR-Gen, Table 3"),
-            Target(data="BR-Gen, trained on it", metric="AUC", value=0.979, source="BR-Gen, Table 3"),
-            Target(data="BR-Gen, trained on it", metric="IoU", value=0.907, source="BR-Gen, Table 3"),
-        ),
+        targets=br_gen("nfa-vit"),
         limits=(
             "The released noise branch was never trained and sees mostly the red channel: see docs/nfa-vit.md.",
             "At 512 pixels its choice of places can hang on the last digits of a number: the released code does not "

@@ -58,7 +58,7 @@ class Noiseprint(Detector):
 
     def prepare(self, pixels: Pixels) -> Prepared:
         """Native size, in tiles that overlap by more than the network's reach."""
-        return tiled(pixels, 1024, 2 * _REACH + 30, _over_256)
+        return tiled(pixels, 1024, 2 * _REACH + 30, _over_256, margin=_REACH)
 
 
 def _over_256(pixels: Pixels) -> Tensor:

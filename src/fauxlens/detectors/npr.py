@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from fauxlens.core.errors import BadShape
 from fauxlens.core.names import unknown
 from fauxlens.detectors import published
+from fauxlens.detectors.br_gen import br_gen
 from fauxlens.detectors.card import Card, WeightFile, WeightSet
 from fauxlens.detectors.detector import Detector
 from fauxlens.detectors.option import Option, declared
@@ -100,7 +101,8 @@ class Npr(Detector):
                 trained_on="four LSUN classes and ProGAN",
             ),
         ),
-        targets=published.shares(
+        targets=br_gen("npr")
+        + published.shares(
             {"mean of 8": 92.5}, set_name="ForenSynths", metric="accuracy", source="NPR, its README", remark="NPR.pth"
         )
         + published.shares(
@@ -109,7 +111,7 @@ class Npr(Detector):
         + published.shares(
             {
                 "ProGAN": 99.9, "StyleGAN": 96.1, "BigGAN": 87.3, "CycleGAN": 90.3, "StarGAN": 99.6, "GauGAN": 85.4,
-                "StyleGAN2": 98.1, "WFIR": 60.7, "ADM": 84.9, "Glide": 96.7, "Midjourney": 92.6, "SD V1.4": 97.4,
+                "StyleGAN2": 98.1, "WFIR": 60.7, "ADM": 84.9, "GLIDE": 96.7, "Midjourney": 92.6, "SD V1.4": 97.4,
                 "SD V1.5": 97.5, "VQDM": 90.1, "Wukong": 91.7, "DALL-E 2": 99.6, "mean of 16": 91.7,
             },
             set_name="AIGCDetectBenchmark", metric="accuracy", source="NPR, its README",
@@ -124,7 +126,7 @@ class Npr(Detector):
             for target in published.shares(
                 dict(
                     zip(
-                        ("ADM", "BigGAN", "Glide", "Midjourney", "SD V1.5", "VQDM", "Wukong", "mean"),
+                        ("ADM", "BigGAN", "GLIDE", "Midjourney", "SD V1.5", "VQDM", "Wukong", "mean"),
                         values,
                         strict=True,
                     )

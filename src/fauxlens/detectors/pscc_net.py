@@ -222,8 +222,7 @@ class PsccNetDetector(Detector):
             ),
         ),
         targets=(
-            *br_gen(0.806, 0.164, 0.253, 0.284, 0.052, trained_on_it=False),
-            *br_gen(0.935, 0.861, 0.894, 0.937, 0.705, trained_on_it=True),
+            *br_gen("pscc-net"),
         ),
         limits=(
             "The mask has 256x256 places, whatever the picture's size; what is finer is interpolated.",

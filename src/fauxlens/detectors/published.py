@@ -18,6 +18,7 @@ GENIMAGE_FROM_SD14: Mapping[str, tuple[float, ...]] = {
     "swin-t": (62.1, 99.9, 99.8, 49.8, 67.6, 99.1, 62.3, 57.6, 74.8),
     "cnnspot": (52.8, 96.3, 95.9, 50.1, 39.8, 78.6, 53.4, 46.8, 64.2),
     "spec": (52.0, 99.4, 99.2, 49.7, 49.8, 94.8, 55.6, 49.8, 68.8),
+    "f3net": (50.1, 99.9, 99.9, 49.9, 50.0, 99.9, 49.9, 49.9, 68.7),
     "gramnet": (54.2, 99.2, 99.1, 50.3, 54.6, 98.9, 50.8, 51.7, 69.9),
 }
 """GenImage, Table 3: trained on SD V1.4."""
@@ -28,6 +29,7 @@ GENIMAGE_OVER_ALL: Mapping[str, tuple[float, ...]] = {
     "swin-t": (61.7, 76.0, 76.1, 61.3, 76.9, 75.1, 65.8, 69.5, 70.3),
     "cnnspot": (58.2, 70.3, 70.2, 57.0, 57.1, 67.7, 56.7, 56.6, 61.7),
     "spec": (56.7, 72.4, 72.3, 57.9, 65.4, 70.3, 61.7, 64.3, 65.1),
+    "f3net": (55.1, 73.1, 73.1, 66.5, 57.8, 72.3, 62.1, 56.5, 64.6),
     "gramnet": (58.1, 72.8, 72.7, 58.7, 65.3, 71.3, 57.8, 61.2, 64.7),
 }
 """GenImage, Table 4: each number is the mean over eight detectors, one trained on each generator."""
@@ -40,6 +42,7 @@ GENIMAGE_DEGRADED: Mapping[str, tuple[float, ...]] = {
     "swin-t": (97.4, 54.6, 52.5, 50.9, 94.5, 52.5, 67.0),
     "cnnspot": (50.0, 50.0, 97.3, 97.3, 97.4, 77.9, 78.3),
     "spec": (50.0, 49.9, 50.8, 50.4, 49.9, 49.9, 50.1),
+    "f3net": (50.0, 50.0, 89.0, 74.4, 57.9, 51.7, 62.1),
     "gramnet": (98.8, 94.9, 68.8, 53.4, 95.9, 81.6, 82.2),
 }
 """GenImage, Table 5: trained on SD V1.4, tested on its own degraded pictures; means as printed, some truncated."""
@@ -179,6 +182,7 @@ def trained_by_genimage(file: str, code: str) -> WeightSet:
             WeightFile(
                 name=file,
                 source="https://github.com/GenImage-Dataset/GenImage",
+                released=False,
                 remark="not given away: the benchmark's own training writes it; the name is inferred",
             ),
         ),
@@ -199,6 +203,7 @@ def trained_by_unbiased_genimage(file: str) -> WeightSet:
             WeightFile(
                 name=file,
                 source="https://github.com/gendetection/UnbiasedGenImage",
+                released=False,
                 remark="not known to be given away: the authors' training writes it; the name is inferred",
             ),
         ),

@@ -270,8 +270,7 @@ class SparseVitDetector(Detector):
             ),
         ),
         targets=(
-            *br_gen(0.735, 0.203, 0.277, None, 0.049, trained_on_it=False),
-            *br_gen(0.984, 0.911, 0.946, None, 0.824, trained_on_it=True),
+            *br_gen("sparsevit"),
         ),
         limits=(
             "It gives a mask and no verdict: the probability is the largest of the mask, which is our choice. BR-Gen "

@@ -137,6 +137,7 @@ class SpecDetector(Detector):
                     WeightFile(
                         name="a state dict of a ResNet-34 with two classes",
                         source=_GENIMAGE,
+                        released=False,
                         remark="not given away; the order is that of the benchmark's folders, not checked for Spec",
                     ),
                 ),

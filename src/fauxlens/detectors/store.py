@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -123,7 +124,13 @@ def put(
             "bytes": target.stat().st_size,
             "tensors": len(state),
             "numbers": sum(tensor.numel() for tensor in state.values() if tensor.is_floating_point()),
-            "from": None if source is None else {"name": source.name, "sha256": sha256_of(source)},
+            "from": None
+            if source is None
+            else {
+                "name": source.name,
+                "sha256": sha256_of(source),
+                "commit": _commit_of(source),
+            },
             "owner": None if file is None else file.source,
         }
         facts_of_set = {key: value for key, value in asdict(weights).items() if key != "files"}
@@ -132,6 +139,13 @@ def put(
         for name in before.keys() - files.keys():
             (folder / before[name]["file"]).unlink(missing_ok=True)
         return _read(detector, weights.name, folder)
+
+
+def _commit_of(path: Path) -> str | None:
+    """Which state of its owner's repository a file in the hub's cache (`snapshots/COMMIT/...`) is of."""
+    parts = path.parts
+    after = parts[parts.index("snapshots") + 1] if "snapshots" in parts[:-1] else ""
+    return after if re.fullmatch("[0-9a-f]{40}", after) else None
 
 
 @contextmanager

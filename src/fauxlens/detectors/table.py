@@ -28,11 +28,11 @@ DETECTORS: dict[str, str] = {
     "nfa-vit": "fauxlens.detectors.nfa_vit:NfaVitDetector",
     "noiseprint++": "fauxlens.detectors.noiseprint:Noiseprint",
     "npr": "fauxlens.detectors.npr:Npr",
-    "resnet50": "fauxlens.detectors.resnet50:GenImageResNet50",
     "pscc-net": "fauxlens.detectors.pscc_net:PsccNetDetector",
+    "resnet50": "fauxlens.detectors.resnet50:GenImageResNet50",
     "sparsevit": "fauxlens.detectors.sparse_vit:SparseVitDetector",
-    "swin-t": "fauxlens.detectors.swin:SwinT",
     "spec": "fauxlens.detectors.spec:SpecDetector",
+    "swin-t": "fauxlens.detectors.swin:SwinT",
     "trufor": "fauxlens.detectors.trufor:TruForDetector",
     "univfd": "fauxlens.detectors.univfd:UnivFd",
 }

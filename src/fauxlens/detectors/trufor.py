@@ -339,8 +339,7 @@ class TruForDetector(Detector):
             ),
         ),
         targets=(
-            *br_gen(0.881, 0.194, 0.295, 0.319, 0.048, trained_on_it=False),
-            *br_gen(0.944, 0.896, 0.918, 0.942, 0.779, trained_on_it=True),
+            *br_gen("trufor"),
         ),
         limits=(
             "A picture that was resized or strongly compressed as a whole has lost much of the noise it looks at.",

@@ -28,6 +28,10 @@ CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
 
+MOST_RESIZED = 2**24
+"""How many pixels a picture may have after resizing before only the part that is seen is resized."""
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """A rectangle of a picture, in its own pixels."""
@@ -53,6 +57,7 @@ class View:
     shape: tuple[int, int]
     tensor: Callable[[], Tensor]
     inside: tuple[int, int] | None = None
+    margin: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +77,8 @@ def normalised(
     divisor: float = 255.0,
 ) -> Tensor:
     """(H, W, 3) uint8 -> (3, H, W) float32: divided, then minus `mean`, then over `deviation`."""
-    chw = torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1))).float().div_(divisor)
+    # A copy in any case: the pixels may be read-only, and torch would warn of it.
+    chw = torch.from_numpy(pixels.transpose(2, 0, 1).copy()).float().div_(divisor)
     chw -= torch.tensor(mean, dtype=torch.float32)[:, None, None]
     return chw.div_(torch.tensor(deviation, dtype=torch.float32)[:, None, None])
 
@@ -108,7 +114,11 @@ def centre_crop(pixels: Pixels, side: int, to_tensor: Callable[[Pixels], Tensor]
             seen = np.pad(seen, around, constant_values=fill)
         return to_tensor(seen)
 
-    notes = () if (height, width) == (side, side) else (f"only the middle {side}x{side} of {width}x{height} was seen",)
+    notes: tuple[str, ...] = ()
+    if min(height, width) < side:
+        notes += (f"smaller than {side} pixels: a border of one colour around it",)
+    if max(height, width) > side:
+        notes += (f"only the middle {window.width}x{window.height} of {width}x{height} was seen",)
     return Prepared((height, width), (View(window, (side, side), cropped),), notes)
 
 
@@ -153,13 +163,35 @@ def resized_crop(
     # A picture of few pixels still shows at least one of them.
     top, left = min(top, height - 1), min(left, width - 1)
     window = Window(top, left, max(bottom - top, 1), max(right - left, 1))
-    view = View(window, (side, side), lambda: to_tensor(inner.of(resize(pixels, size, kind))))
+    view = View(window, (side, side), lambda: to_tensor(_resized_part(pixels, size, inner, kind)))
     notes: tuple[str, ...] = ()
     if (height, width) != size:
         notes += (f"resized from {width}x{height} to {size[1]}x{size[0]}",)
     if size != (side, side):
         notes += (f"only the middle {side}x{side} of {size[1]}x{size[0]} was seen",)
     return Prepared((height, width), (view,), notes)
+
+
+def _resized_part(pixels: Pixels, size: tuple[int, int], inner: Window, kind: str) -> Pixels:
+    """`inner` of the picture at `size`, without making all of it where that would be gigantic.
+
+    A picture a pixel high and thousands wide would become a strip of thousands of millions of pixels, of which a
+    square is seen. Of such a one only the columns (or rows) that can reach the square are resized, which may shift it
+    by less than a pixel of the result.
+    """
+    if size[0] * size[1] <= MOST_RESIZED:
+        return inner.of(resize(pixels, size, kind))
+    starts, wanted, found = [], [], pixels
+    for axis, (at, length) in enumerate(((inner.top, inner.height), (inner.left, inner.width))):
+        scale = size[axis] / pixels.shape[axis]
+        reach = 4 * max(1.0, 1 / scale)
+        first = max(0, math.floor(at / scale - reach))
+        last = min(pixels.shape[axis], math.ceil((at + length) / scale + reach))
+        found = found[first:last] if axis == 0 else found[:, first:last]
+        wanted.append(max(length, round((last - first) * scale)))
+        starts.append(min(max(0, round(at - first * scale)), wanted[axis] - length))
+    small = resize(np.ascontiguousarray(found), (wanted[0], wanted[1]), kind)
+    return small[starts[0] : starts[0] + inner.height, starts[1] : starts[1] + inner.width]
 
 
 def shorter_side_size(shape: Sequence[int], side: int) -> tuple[int, int]:
@@ -216,18 +248,28 @@ def padded(
     return Prepared((height, width), (view,), (f"padded from {width}x{height} to {size[1]}x{size[0]}",))
 
 
-def tiled(pixels: Pixels, side: int, overlap: int, to_tensor: Callable[[Pixels], Tensor], *, step: int = 1) -> Prepared:
+def tiled(
+    pixels: Pixels, side: int, overlap: int, to_tensor: Callable[[Pixels], Tensor], *, step: int = 1, margin: int = 0
+) -> Prepared:
     """The picture in overlapping tiles of `side` x `side` at its own resolution; offsets are multiples of `step`.
 
-    A side of the picture that is shorter than a tile is taken whole.
+    A side of the picture that is shorter than a tile is taken whole. Where tiles meet, the outer `margin` pixels of
+    each count for nothing: as many as the network's padding reaches, tiles then give what the whole would.
     """
+    if 2 * margin >= overlap > 0:
+        raise BadSetting("tiles overlap by less than their margins", wanted=f"above {2 * margin}", got=overlap)
     height, width = pixels.shape[:2]
     views = []
     for top, rows in tile_spans(height, side, overlap, step):
         for left, columns in tile_spans(width, side, overlap, step):
             window = Window(top, left, rows, columns)
-            views.append(View(window, (rows, columns), lambda window=window: to_tensor(window.of(pixels))))  # type: ignore[misc]
-    notes = (f"seen in {len(views)} tiles of {side}x{side}",) if len(views) > 1 else ()
+            views.append(
+                View(window, (rows, columns), lambda window=window: to_tensor(window.of(pixels)), margin=margin)  # type: ignore[misc]
+            )
+    notes: tuple[str, ...] = ()
+    if len(views) > 1:
+        rows, columns = (max(view.shape[axis] for view in views) for axis in (0, 1))
+        notes = (f"seen in {len(views)} tiles of up to {columns}x{rows}",)
     return Prepared((height, width), tuple(views), notes)
 
 
@@ -278,7 +320,12 @@ class Canvas:
             return
         if self.total is None or self.weight is None:
             self.total, self.weight = torch.zeros(self.size), torch.zeros(self.size)
-        fading = _ramp(window.height)[:, None] * _ramp(window.width)[None]
+        fading = (
+            _ramp(window.height, view.margin * (window.top > 0),
+                  view.margin * (window.top + window.height < self.size[0]))[:, None]
+            * _ramp(window.width, view.margin * (window.left > 0),
+                    view.margin * (window.left + window.width < self.size[1]))[None]
+        )  # fmt: skip
         self.total[at] += inner[0, 0] * fading
         self.weight[at] += fading
 
@@ -289,7 +336,7 @@ class Canvas:
         return torch.where(self.weight > 0, self.total / self.weight.clamp(min=1e-12), unseen)
 
 
-def _ramp(length: int) -> Tensor:
-    """High in the middle, low at both ends, never zero: how much a tile's opinion counts at each place."""
+def _ramp(length: int, before: int = 0, after: int = 0) -> Tensor:
+    """How much a tile's opinion counts at each place: high in the middle, low at both ends, nothing in the margins."""
     at = torch.arange(length, dtype=torch.float32)
-    return torch.minimum(at + 1, length - at).clamp(max=max(1.0, length / 8))
+    return torch.minimum(at + 1 - before, length - at - after).clamp(min=0.0, max=max(1.0, length / 8))

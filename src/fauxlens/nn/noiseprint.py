@@ -13,7 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 STRIP_PIXELS = {"cpu": 2**15, "cuda": 2**21}
-"""How many pixels of a layer are made at a time in evaluation: on a processor, about what its caches hold."""
+"""How many pixels of a layer are made at a time in evaluation: on a processor, about what its caches hold.
+
+Up to twice as many go whole. A map beyond 32 MB would also be asked of the system afresh each time, page by page.
+"""
 
 
 class NoiseExtractor(nn.Sequential):
@@ -41,10 +44,13 @@ class NoiseExtractor(nn.Sequential):
             learning = graph or any(norm is not None and norm.training for _, norm in pairs)
             traced = torch.compiler.is_compiling() or torch.compiler.is_exporting()
             if not (learning or traced):
-                rows = STRIP_PIXELS.get(maps.device.type, 2**18) // (maps.shape[0] * maps.shape[3])
+                at_once, (count, _, height, width) = STRIP_PIXELS.get(maps.device.type, 2**18), maps.shape
+                together = max(1, 2 * at_once // (height * width))
+                if count > together:
+                    return torch.cat([self(part) for part in torch.split(maps, together)])
                 # Few rows would mean that the two remembered ones are copied about for nothing.
-                rows = max(rows, 16)
-                if 2 * rows < maps.shape[2]:
+                rows = max(at_once // width, 16)
+                if 2 * rows < height:
                     return self._in_strips(maps, rows)
             for convolution, norm in pairs:
                 maps = self._convolved(maps, convolution, norm)

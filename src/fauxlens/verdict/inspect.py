@@ -34,7 +34,7 @@ def pictures_of(given: Sequence[Path]) -> list[Path]:
         elif not path.exists() and glob.has_magic(str(path)):
             matched = sorted(Path(one) for one in glob.glob(str(path), recursive=True))  # noqa: PTH207 - may be absolute
             if not matched:
-                raise BadSetting("the pattern matches no file", where=path)
+                raise BadSetting("the pattern matches no file", where=path, hint="look where the pictures are")
             found |= dict.fromkeys(pictures_of(matched))
         else:
             found[path] = None

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from fauxlens.core.report import Column, Figure, Report, Section, Table
-from fauxlens.verdict.finding import NOT_CHECKED, Finding
+from fauxlens.verdict.finding import NOT_CHECKED, RANDOM, Finding, Opinion
 from fauxlens.verdict.marks import png_of
 
 SIDE = 1024
@@ -17,7 +17,7 @@ SIDE = 1024
 
 _HEAD = (
     Column("detector"), Column("setting"), Column("weights"), Column("score", format="+.3f"),
-    Column("marked share", format=".1%"), Column("seconds", format=".2f"), Column("notes"),
+    Column("marked share", format=".1%"), Column("generators"), Column("seconds", format=".2f"), Column("notes"),
 )  # fmt: skip
 
 
@@ -28,6 +28,14 @@ def sentence(finding: Finding) -> str:
     return f"Inconclusive: {finding.reason}."
 
 
+def generators(opinion: Opinion) -> str | None:
+    """The scores of those that it tells apart, highest first; they are no chances either."""
+    scores = opinion.prediction.generators
+    if scores is None:
+        return None
+    return ", ".join(f"{name} {score:.2f}" for name, score in sorted(scores.items(), key=lambda one: -one[1])[:5])
+
+
 def report_of(findings: Sequence[Finding], folder: Path) -> Report:
     """A page over all findings; their marks lie in `folder` already."""
     failed = sum(1 for one in findings if one.error is not None)
@@ -36,6 +44,7 @@ def report_of(findings: Sequence[Finding], folder: Path) -> Report:
     verdict = sentence(findings[0]) if len(findings) == 1 else (
         f"{looked} looked at, {failed:,} could not be; none of the answers is "
         "calibrated, so no verdict is drawn."
+        + (f" {RANDOM[0].upper()}{RANDOM[1:]}." if any(one.reason == RANDOM for one in findings) else "")
     )  # fmt: skip
     sections = [_section(number, one, folder) for number, one in enumerate(findings)]
     sections.append(Section("What was not checked", tuple(f"{one[0].upper()}{one[1:]}." for one in NOT_CHECKED)))
@@ -52,7 +61,7 @@ def _section(number: int, finding: Finding, folder: Path) -> Section:
         return Section(finding.path, (sentence(finding),))
     file = finding.file
     rows = tuple(
-        (one.prediction.detector, one.setting, one.weights, one.prediction.logit, one.edited_share,
+        (one.prediction.detector, one.setting, one.weights, one.prediction.logit, one.edited_share, generators(one),
          one.prediction.seconds, "; ".join(one.prediction.notes))
         for one in finding.opinions
     )  # fmt: skip
