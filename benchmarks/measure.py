@@ -45,7 +45,7 @@ def machine() -> dict[str, object]:
     libraries = ("fauxlens", "numpy", "pillow", "pyarrow", "opencv-python-headless", "torch")
     return {
         "python": platform.python_version(),
-        "platform": platform.platform(),
+        "platform": f"{platform.system()} {platform.machine()}",
         "processors": os.cpu_count(),
         "libraries": {name: importlib.metadata.version(name) for name in libraries},
     }

@@ -86,3 +86,14 @@ def test_wrong_use(arguments: tuple[str, ...], told: str, run: Run, photo: Path)
     assert (said.code, said.out) == (2, "")
     assert told in said.err
     assert "Traceback" not in said.err
+
+
+def test_generators_are_told_to_people_as_well(run: Run, photo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    said = run("inspect", photo, "-d", "imaginet-identify", "--weights", "random", "--report", out)
+    assert said.code == 0
+    assert "no score; generators: " in said.out
+    page = (out / "report.md").read_text(encoding="utf-8")
+    for name in detector_class("imaginet-identify").card.weights[0].labels:
+        assert name in said.out
+        assert name in page

@@ -190,3 +190,23 @@ def test_a_released_file_loads_without_what_no_answer_needs(detector, tmp_path):
     torch.save(state | {"module.more": torch.zeros(1)}, path)
     with pytest.raises(BadWeights, match=r"1 unexpected \(more\)"):
         load("lasted", path)
+
+
+def test_a_folder_of_real_pictures_makes_anchors(tmp_path, monkeypatch):
+    from PIL import Image
+
+    from fauxlens.detectors import lasted
+
+    for seed in range(4):
+        Image.fromarray(drawn(64, 64, seed)).save(tmp_path / f"{seed}.png")
+    (tmp_path / "notes.txt").write_text("no picture", encoding="utf-8")
+    monkeypatch.setattr(lasted, "MOST_ANCHORS", 3)
+    found = load("lasted", "random", options={"anchors": str(tmp_path)})
+    assert found.anchors.count == 3
+    told = found.predict([drawn(64, 64, 9)])[0]
+    assert told.logit is not None
+    assert NO_ANCHORS not in told.notes
+    found.anchors.save(tmp_path / "a.safetensors")
+    again = load("lasted", "random", options={"anchors": tmp_path / "a.safetensors"})
+    assert again.predict([drawn(64, 64, 9)])[0].logit == told.logit
+    assert found.change(anchors="none").predict([drawn(64, 64, 9)])[0].logit is None

@@ -95,3 +95,10 @@ def test_the_hard_sigmoid_is_keras_own() -> None:
 def test_what_cannot_be_seen_is_refused(detector: Detector, shape: tuple[int, ...]) -> None:
     with pytest.raises(BadShape, match=r"\(N, 3, H, W\)"):
         detector.network(torch.zeros(shape))
+
+
+def test_a_large_picture_is_resized_and_that_is_said() -> None:
+    detector = load("mantra-net", "random", options={"pixel_budget": 4096})
+    prepared = detector.prepare(np.zeros((100, 200, 3), np.uint8))
+    assert prepared.notes == ("resized from 200x100 to 90x45",)
+    assert detector.prepare(np.zeros((64, 64, 3), np.uint8)).notes == ()

@@ -17,6 +17,8 @@ from fauxlens.core.files import sha256_of
 from fauxlens.detectors import store as stores
 from fauxlens.detectors.card import WeightFile, WeightSet
 from fauxlens.detectors.checkpoint import read_tensors
+from fauxlens.detectors.importing import import_files
+from fauxlens.detectors.load import load
 
 PARTS = tuple(
     WeightFile(name=f"{part}.pth", source="https://example.org", part=f"{part}.") for part in ("trunk", "head")
@@ -213,3 +215,17 @@ def test_no_name_leads_out_of_the_store(name: str) -> None:
 def test_dots_alone_are_no_folder() -> None:
     assert stores.safe("..") not in ("..", ".", "")
     assert stores.safe(".") not in ("..", ".", "")
+
+
+def test_the_commit_of_the_owner_s_repository_is_kept(tmp_path: Path) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    source = tmp_path / "models--owner--name" / "snapshots" / commit / "noiseprint++.th"
+    source.parent.mkdir(parents=True)
+    detector = load("noiseprint++", "random")
+    torch.save(detector.network.state_dict(), source)
+    plain = tmp_path / "noiseprint++.th"
+    plain.write_bytes(source.read_bytes())
+    for path, wanted in ((source, commit), (plain, None)):
+        done = import_files("noiseprint++", [path], store=tmp_path / "store")
+        card = json.loads((done.stored.folder / "card.json").read_text(encoding="utf-8"))
+        assert card["files"][""]["from"]["commit"] == wanted
