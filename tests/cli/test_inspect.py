@@ -74,6 +74,8 @@ def test_many_pictures_a_page_and_one_that_is_broken(run: Run, photo: Path, tmp_
         ((), "no detector was named"),
         (("-d", "nprr", "--weights", "random"), "Did you mean 'npr'"),
         (("-d", "npr"), "are not on this machine"),
+        (("-d", "npr/npr-3090"), "the weights 'npr-3090' of npr are not on this machine"),
+        (("-d", "resnet50"), "were never given away"),
         (("-d", "npr", "--weights", "random", "--option", "showing=larger"), "no value of the option showing"),
         (("-d", "npr", "--weights", "random", "--option", "showing"), "NAME=VALUE"),
         (("-d", "npr", "-d", "freqnet", "--setting", "published"), "belong to one detector"),

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def command(
     paths: Annotated[list[Path], typer.Argument(help="Pictures, folders of pictures, or patterns.", metavar="PATH...")],
     detector: Annotated[
-        list[str] | None, typer.Option("--detector", "-d", help="Whom to ask; several times for several.")
+        list[str] | None,
+        typer.Option("--detector", "-d", help="Whom to ask, DETECTOR or DETECTOR/SET; several times for several."),
     ] = None,
     weights: Annotated[
         str | None,
@@ -55,7 +56,11 @@ def command(
     from fauxlens.verdict.page import report_of
 
     files = pictures_of(paths)
-    asked = [load(name, weights, setting=setting, device=device, options=options_of(option)) for name in asked_for]
+    asked = [
+        # DETECTOR/SET, as `weights` says it.
+        load(name, weights or chosen or None, setting=setting, device=device, options=options_of(option))
+        for name, _, chosen in (one.partition("/") for one in asked_for)
+    ]
     if any(one.weights.is_random for one in asked) and not quiet:
         console.remark("RANDOM WEIGHTS: nothing was ever learnt, so the numbers below mean nothing")
     findings: list[Finding] = []
