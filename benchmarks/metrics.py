@@ -1,7 +1,6 @@
 """All pixel numbers in one pass against a loop over scikit-learn; pooled AUC by histogram against all pixels sorted.
 
-Each way runs in a process of its own, so that the peak is its own, on the same masks, which are drawn one by one outside
-the clock.
+Each way runs in a process of its own, so that the peak is its own, on the same masks, drawn outside the clock.
 """
 
 from __future__ import annotations
