@@ -90,8 +90,8 @@ class Ladder:
     """Fakes and reals at or below each distinct score, from the lowest on: all thresholds of one picture, exactly."""
 
     score: Scores
-    fakes: Integers
-    reals: Integers
+    fakes: npt.NDArray[Any]
+    reals: npt.NDArray[Any]
 
     @classmethod
     def of(cls, seen: Seen) -> Ladder:
@@ -104,11 +104,16 @@ class Ladder:
         keys = np.left_shift(seen.score.view(bits), 1)
         keys |= seen.truth
         keys.sort()
-        fakes = np.cumsum(keys & 1, dtype=np.int64)
+        # Half as wide where it can be: most of the time goes into memory that is touched for the first time.
+        counted = np.int32 if len(keys) < 2**29 else np.int64
+        fakes: npt.NDArray[Any] = np.cumsum(keys & 1, dtype=counted)
         keys >>= 1
         last = _last_of_equals(keys)
         fakes = fakes[last]
-        return cls(keys[last].view(seen.score.dtype), fakes, last + 1 - fakes)
+        reals: npt.NDArray[Any] = last.astype(counted)
+        reals += 1
+        reals -= fakes
+        return cls(keys[last].view(seen.score.dtype), fakes, reals)
 
     @property
     def auc(self) -> float:
@@ -128,7 +133,8 @@ class Ladder:
         # What is called fake above each score; above the last one that is nothing, and nothing has no hits.
         fakes = int(self.fakes[-1])
         missed, spared = self.fakes[:-1], self.reals[:-1]
-        curve = (2 * fakes - 2 * missed) / (2 * fakes + int(self.reals[-1]) - missed - spared)
+        curve = (fakes - missed) / (2 * fakes + int(self.reals[-1]) - missed - spared)
+        curve *= 2
         everything = 2 * fakes / (2 * fakes + int(self.reals[-1]))
         if not len(curve) or curve.max() < everything:
             return Best(everything, threshold_of(0))
@@ -140,7 +146,9 @@ class Ladder:
         """The same, told at the end of each bin that holds a score."""
         place = bins_of(self.score)
         last = _last_of_equals(place)
-        return Binned(place[last], self.fakes[last], self.reals[last])
+        return Binned(
+            place[last].astype(np.int64), self.fakes[last].astype(np.int64), self.reals[last].astype(np.int64)
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,7 +174,7 @@ def _last_of_equals(ordered: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
     return np.append(np.flatnonzero(ordered[1:] != ordered[:-1]), len(ordered) - 1)
 
 
-def bins_of(score: Scores) -> npt.NDArray[np.int64]:
+def bins_of(score: Scores) -> npt.NDArray[np.int32]:
     """The bin of each score, in order: by the leading bits of p up to 0.5, and of 1 - p above.
 
     >>> bins_of(np.array([0.0, 0.5, 1.0])).tolist() == [0, BINS // 2, BINS - 1]
@@ -178,7 +186,8 @@ def bins_of(score: Scores) -> npt.NDArray[np.int64]:
     near = np.where(upper, np.float32(1) - single, single)
     place = (near.view(np.int32) >> _SHIFT) - (_FIRST - 1)
     np.maximum(place, 0, out=place)
-    return np.where(upper, BINS - 1 - place, place).astype(np.int64)
+    np.subtract(BINS - 1, place, out=place, where=upper)
+    return place
 
 
 def threshold_of(cut: int) -> float:

@@ -41,7 +41,7 @@ class ScoreHistogram:
         seen = seen_pixels(truth, score)
         place = bins_of(seen.score)
         # One pass for both sorts: the odd places are the fakes.
-        found = np.bincount(place * 2 + seen.truth, minlength=2 * BINS)
+        found = np.bincount(2 * place + seen.truth, minlength=2 * BINS)
         self.real += found[0::2]
         self.fake += found[1::2]
 
