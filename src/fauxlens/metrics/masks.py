@@ -136,11 +136,12 @@ class Ladder:
         curve = (fakes - missed) / (2 * fakes + int(self.reals[-1]) - missed - spared)
         curve *= 2
         everything = 2 * fakes / (2 * fakes + int(self.reals[-1]))
-        if not len(curve) or curve.max() < everything:
+        highest = float(curve.max(initial=0.0))
+        if highest < everything:
             return Best(everything, threshold_of(0))
         # The last of equals is the highest threshold, with the least called fake.
-        place = len(curve) - 1 - int(np.argmax(curve[::-1]))
-        return Best(float(curve[place]), float(self.score[place]))
+        place = int(np.flatnonzero(curve == highest)[-1])
+        return Best(highest, float(self.score[place]))
 
     def binned(self) -> Binned:
         """The same, told at the end of each bin that holds a score."""
@@ -169,9 +170,9 @@ class Binned:
 
 def _last_of_equals(ordered: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
     """Where each run of equal values ends."""
-    if not len(ordered):
-        return np.empty(0, dtype=np.intp)
-    return np.append(np.flatnonzero(ordered[1:] != ordered[:-1]), len(ordered) - 1)
+    ends = np.ones(len(ordered), dtype=np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=ends[:-1])
+    return np.flatnonzero(ends)
 
 
 def bins_of(score: Scores) -> npt.NDArray[np.int32]:
