@@ -74,7 +74,7 @@ def test_an_answer_that_is_no_class_costs_recall_and_no_mean() -> None:
 def test_nothing_is_nan() -> None:
     empty = confusion([], [], NAMES)
     for name, metric in rooms.METRICS.items():
-        if metric.needs == ("confusion",):
+        if metric.needs == ("matrix",):
             assert math.isnan(metric.function(empty)), name
     assert math.isnan(rooms.one_vs_rest_auc([], np.empty((0, 4)), NAMES))
     assert math.isnan(rooms.one_vs_rest_auc(["gan", "gan"], np.ones((2, 4)), NAMES))

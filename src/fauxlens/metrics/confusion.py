@@ -74,42 +74,42 @@ def confusion(truth: npt.ArrayLike, said: npt.ArrayLike, names: Sequence[str]) -
     return Confusion(tuple(names), np.bincount(rows * side + columns, minlength=side * side).reshape(side, side))
 
 
-def accuracy(found: Confusion) -> float:
+def accuracy(matrix: Confusion) -> float:
     """The share of all pictures told right (micro).
 
     >>> accuracy(confusion(["gan", "gan", "sd", "sd"], ["gan", "sd", "sd", "sd"], ("gan", "sd")))
     0.75
     """
-    return share(int(np.trace(found.counts)), int(found.counts.sum()))
+    return share(int(np.trace(matrix.counts)), int(matrix.counts.sum()))
 
 
-def macro_recall(found: Confusion) -> float:
+def macro_recall(matrix: Confusion) -> float:
     """The mean of the recalls of the classes that have pictures (macro accuracy). Here 1 / 2 and 1 / 1.
 
     >>> macro_recall(confusion(["gan", "gan", "sd"], ["gan", "sd", "sd"], ("gan", "sd", "unknown")))
     0.75
     """
-    return _mean(found.recall)
+    return _mean(matrix.recall)
 
 
-def macro_precision(found: Confusion) -> float:
+def macro_precision(matrix: Confusion) -> float:
     """The mean of the precisions of the classes that have pictures; a class that was never answered counts 0.
 
     >>> macro_precision(confusion(["gan", "gan", "sd"], ["gan", "sd", "sd"], ("gan", "sd")))
     0.75
     """
-    there = found.counts.sum(axis=1) > 0
-    return _mean(np.where(np.isnan(found.precision), 0.0, found.precision)[there])
+    there = matrix.counts.sum(axis=1) > 0
+    return _mean(np.where(np.isnan(matrix.precision), 0.0, matrix.precision)[there])
 
 
-def macro_f1(found: Confusion) -> float:
+def macro_f1(matrix: Confusion) -> float:
     """The mean F1 of the classes that have pictures. Here 2 / 3 for both.
 
     >>> round(macro_f1(confusion(["gan", "gan", "sd"], ["gan", "sd", "sd"], ("gan", "sd"))), 4)
     0.6667
     """
-    rows, columns = found.counts.sum(axis=1), found.counts.sum(axis=0)
-    return _mean(_shares(2 * np.diagonal(found.counts), rows + columns)[rows > 0])
+    rows, columns = matrix.counts.sum(axis=1), matrix.counts.sum(axis=0)
+    return _mean(_shares(2 * np.diagonal(matrix.counts), rows + columns)[rows > 0])
 
 
 def one_vs_rest_aucs(truth: npt.ArrayLike, score: npt.ArrayLike, names: Sequence[str]) -> Floats:
@@ -162,7 +162,7 @@ def _mean(values: Floats) -> float:
     return float(there.mean()) if len(there) else float("nan")
 
 
-_COUNTED = ("confusion",)
+_COUNTED = ("matrix",)
 METRICS: dict[str, Metric] = {
     "accuracy": Metric(accuracy, "higher", _COUNTED, "share of all pictures told right (micro)"),
     "macro accuracy": Metric(macro_recall, "higher", _COUNTED, "mean recall of the classes that have pictures"),

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fauxlens.core.errors import BadSetting
+from fauxlens.core.report import Column
 from fauxlens.metrics.arrays import Integers, share
 from fauxlens.metrics.counts import Counts, counts_of
 from fauxlens.metrics.masks import BINS, RUNGS, Best, Binned, Ladder, bins_of, seen_pixels, threshold_of
@@ -258,3 +259,31 @@ class PixelTally:
 def _from_above(binned: Integers) -> Integers:
     """How many lie in each bin and above, and 0 beyond the last."""
     return np.append(binned[::-1].cumsum()[::-1], 0)
+
+
+# The columns of a report in which the numbers of `PixelScores` stand.
+COLUMNS: dict[str, Column] = {
+    "pictures": Column("pictures"),
+    "authentic": Column("authentic pictures"),
+    "unseen_pictures": Column("pictures nobody looked at"),
+    "unseen_pixels": Column("pixels nobody looked at"),
+    "pixels": Column("pixels"),
+    "threshold": Column("threshold"),
+    "macro_f1": Column("macro F1", better="higher", format=".3f"),
+    "macro_iou": Column("macro IoU", better="higher", format=".3f"),
+    "macro_auc": Column("macro AUC", better="higher", format=".3f"),
+    "macro_auc_pictures": Column("pictures with an AUC"),
+    "macro_accuracy": Column("macro accuracy", better="higher", format=".3f"),
+    "macro_f1_best_of_picture": Column("macro F1 (oracle: best of picture)", better="higher", format=".3f"),
+    "macro_f1_best_of_set": Column("macro F1 (best of set)", better="higher", format=".3f"),
+    "macro_f1_best_of_set_threshold": Column("threshold of best macro F1", format=".3g"),
+    "pooled_f1": Column("pooled F1", better="higher", format=".3f"),
+    "pooled_iou": Column("pooled IoU", better="higher", format=".3f"),
+    "pooled_accuracy": Column("pooled accuracy", better="higher", format=".3f"),
+    "pooled_auc": Column("pooled AUC", better="higher", format=".3f"),
+    "pooled_auc_error": Column("at most off by", format=".1e"),
+    "pooled_f1_best_of_set": Column("pooled F1 (best of set)", better="higher", format=".3f"),
+    "pooled_f1_best_of_set_threshold": Column("threshold of best pooled F1", format=".3g"),
+    "false_alarm_area": Column("false-alarm area", better="lower", format=".3f"),
+    "clean_authentic": Column("authentic pictures without alarm", better="higher", format=".3f"),
+}
