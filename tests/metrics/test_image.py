@@ -199,6 +199,10 @@ def test_ties_share_a_bin_of_equal_mass() -> None:
     assert (found.low[held], found.high[held]) == (0.3, 0.3)
 
 
+def test_bins_of_equal_mass_treat_both_ends_alike() -> None:
+    assert image.reliability([0, 1], [0.2, 0.8], bins=3, by="mass").count.tolist() == [1, 0, 1]
+
+
 def test_a_calibrated_detector_has_a_small_error_and_a_boastful_one_a_large_one() -> None:
     rng = np.random.default_rng(1)
     probability = rng.random(50_000)

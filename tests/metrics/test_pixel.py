@@ -105,13 +105,17 @@ def test_all_fake_all_ties_one_pixel() -> None:
     assert pixel.best_f1(half, np.full((1, 2), 0.2)).value == pytest.approx(2 / 3)
     assert pixel.f1(np.array([[True]]), np.array([[1.0]])) == 1
     # Of two thresholds that do as well the higher is told, with less called fake.
-    assert pixel.best_f1([[True, False, True, False, False]], [[0.9, 0.8, 0.3, 0.2, 0.1]]).threshold == 0.2
+    assert pixel.best_f1([[True, False, False, True, False]], [[0.9, 0.8, 0.7, 0.6, 0.5]]).threshold == 0.8
     assert math.isnan(pixel.f1(np.zeros((0, 4), dtype=np.bool_), np.zeros((0, 4))))
 
 
 def test_minus_nothing_is_nothing() -> None:
     assert pixel.auc([[True, False]], [[-0.0, 0.0]]) == 0.5
-    assert bins_of(np.array([0.0])).tolist() == [0]
+    assert pixel.auc(np.array([[True, False]]), np.array([[0.1, -0.0]], dtype=np.float32)) == 1
+    assert bins_of(np.array([-0.0])).tolist() == [0]
+    histogram = ScoreHistogram()
+    histogram.add([[True, False, False]], [[0.0, -0.0, 0.5]])
+    assert histogram.auc == 0.25
 
 
 def test_pixels_nobody_saw_are_in_no_number() -> None:

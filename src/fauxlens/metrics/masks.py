@@ -81,8 +81,7 @@ def seen_pixels(truth: npt.ArrayLike, score: npt.ArrayLike) -> Seen:
             got=f"{value.min():.4g} to {value.max():.4g}",
             hint="put logits through a sigmoid",
         )
-    # Adding nothing turns -0 into 0, whose bits are in order with the others'.
-    return Seen(label, value + value.dtype.type(0), unseen)
+    return Seen(label, value, unseen)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,8 +96,8 @@ class Ladder:
     def of(cls, seen: Seen) -> Ladder:
         """By one sort of whole numbers.
 
-        The bits of floats from 0 on are in the order of the floats, and the label rides in the lowest bit. NumPy sorts
-        such numbers several times faster than it finds an order (argsort).
+        The bits of floats from 0 on are in the order of the floats, and the label rides in the lowest bit; the sign,
+        which only -0 has, is shifted out. NumPy sorts such numbers several times faster than it finds an order.
         """
         bits = np.uint32 if seen.score.dtype == np.float32 else np.uint64
         keys = np.left_shift(seen.score.view(bits), 1)
