@@ -33,6 +33,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/manifest.py
 	PYTHONPATH=tests $(BIN)/python benchmarks/audit_controls.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/metrics.py
 	$(BIN)/python benchmarks/nfa_vit.py
 	$(BIN)/python benchmarks/detectors.py --table docs/detectors.md
 

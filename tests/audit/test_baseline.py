@@ -29,8 +29,6 @@ from fauxlens.audit.baseline import (
 from fauxlens.audit.facts import fact_table
 from fauxlens.audit.matching import is_fake
 from fauxlens.audit.ranking import (
-    Estimate,
-    auc,
     auc_estimate,
     best_threshold,
     bootstrap_aucs,
@@ -42,6 +40,8 @@ from fauxlens.audit.ranking import (
 from fauxlens.audit.shortcut import with_alarms
 from fauxlens.core.errors import BadSetting
 from fauxlens.manifest.manifest import Manifest
+from fauxlens.metrics.image import auc_of as auc
+from fauxlens.metrics.interval import Estimate
 
 QUICK = BaselinePlan(resamples=100, permutations=199, repeats=2)
 FACT_OF = {"quality": "jpeg_quality"}

@@ -156,7 +156,7 @@ def test_masks_come_back_at_the_size_of_the_file(nano: NfaVitDetector) -> None:
         assert one.probability is not None
         assert 0 <= one.probability <= 1
         assert "random weights: these numbers mean nothing" in one.notes
-    assert "seen in 4 tiles of 512x512" in told[1].notes
+    assert any(note.startswith("seen in 4 tiles of at most ") for note in told[1].notes)
     assert "padded from 3x5 to 64x64" in told[2].notes
 
 

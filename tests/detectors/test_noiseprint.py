@@ -54,4 +54,4 @@ def test_tiles_leave_no_seam() -> None:
 def test_a_large_picture_is_shown_in_tiles_whose_margins_count_for_nothing() -> None:
     prepared = load("noiseprint++", "random").prepare(np.zeros((64, 1300, 3), np.uint8))
     assert {view.margin for view in prepared.views} == {17}
-    assert prepared.notes == ("seen in 2 tiles of up to 1024x64",)
+    assert prepared.notes == ("seen in 2 tiles of at most 1024x64",)

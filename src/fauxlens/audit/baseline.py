@@ -16,11 +16,6 @@ import pyarrow.compute as pc
 
 from fauxlens.audit.facts import ABSENT, FACT_BY_NAME, FactTable, fact_table
 from fauxlens.audit.ranking import (
-    Estimate,
-    Flags,
-    Floats,
-    Integers,
-    auc,
     auc_estimate,
     best_threshold,
     bootstrap_aucs,
@@ -35,6 +30,9 @@ from fauxlens.core.errors import BadSetting
 from fauxlens.core.progress import Progress, silent
 from fauxlens.core.report import Column, Table
 from fauxlens.manifest.manifest import Manifest
+from fauxlens.metrics.arrays import Flags, Floats, Integers
+from fauxlens.metrics.image import auc_of as auc
+from fauxlens.metrics.interval import Estimate
 
 PAIR = "pair"
 """The column that `align` adds: rows of one matched pair share it."""

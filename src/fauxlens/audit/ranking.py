@@ -1,4 +1,4 @@
-"""How well a score ranks fakes above reals: AUC, its interval over groups, and a permutation test. NumPy alone.
+"""How well a score ranks fakes above reals: the interval of its AUC over groups, and a permutation test. NumPy alone.
 
 Rows of one group (one photo and what was made of it) are no independent samples, so groups, not rows, are drawn again
 for intervals and have their labels exchanged for tests.
@@ -6,64 +6,17 @@ for intervals and have their labels exchanged for tests.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Floats: TypeAlias = npt.NDArray[np.float64]
-Integers: TypeAlias = npt.NDArray[np.int64]
-Flags: TypeAlias = npt.NDArray[np.bool_]
+from fauxlens.metrics.arrays import Flags, Floats, Integers, middle_ranks
+from fauxlens.metrics.image import auc_of as auc
+from fauxlens.metrics.interval import Estimate
 
 # How many label vectors are held at once in the permutation test: memory against the speed of one matrix product.
 _BLOCK = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A number with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def half_width(self) -> float:
-        """Half the length of the interval."""
-        return (self.high - self.low) / 2
-
-    def contains(self, number: float) -> bool:
-        """Whether `number` lies in the interval."""
-        return self.low <= number <= self.high
-
-    def __str__(self) -> str:
-        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
-
-
-def auc(fake: Flags, score: Floats) -> float:
-    """The chance that a random fake scores above a random real, ties counted half; nan with one class only.
-
-    >>> auc(np.array([True, True, False, False]), np.array([0.9, 0.2, 0.2, 0.1]))
-    0.875
-    """
-    count_fake = int(fake.sum())
-    count_real = len(fake) - count_fake
-    if not count_fake or not count_real:
-        return float("nan")
-    total = float(middle_ranks(score)[fake].sum())
-    return (total - count_fake * (count_fake + 1) / 2) / (count_fake * count_real)
-
-
-def middle_ranks(score: Floats) -> Floats:
-    """Ranks from 1, equal scores sharing the mean of theirs.
-
-    >>> middle_ranks(np.array([5.0, 1.0, 5.0])).tolist()
-    [2.5, 1.0, 2.5]
-    """
-    _, place, counts = np.unique(score, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return np.asarray((last - (counts - 1) / 2)[place], dtype=np.float64)
 
 
 def bootstrap_aucs(

@@ -269,7 +269,7 @@ def tiled(
     notes: tuple[str, ...] = ()
     if len(views) > 1:
         rows, columns = (max(view.shape[axis] for view in views) for axis in (0, 1))
-        notes = (f"seen in {len(views)} tiles of up to {columns}x{rows}",)
+        notes = (f"seen in {len(views)} tiles of at most {columns}x{rows}",)
     return Prepared((height, width), tuple(views), notes)
 
 
