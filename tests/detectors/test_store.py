@@ -51,7 +51,7 @@ def test_what_is_put_is_found_with_its_facts(tmp_path: Path) -> None:
         assert held.keys() == wanted.keys()
         assert all(torch.equal(held[name], wanted[name]) for name in wanted)
     facts = again.card["files"]["trunk."]
-    assert facts["from"] == {"name": "trunk.pth", "sha256": sha256_of(source)}
+    assert facts["from"] == {"name": "trunk.pth", "sha256": sha256_of(source), "commit": None}
     assert (facts["tensors"], facts["numbers"], facts["owner"]) == (4, 60, "https://example.org")
     assert (again.card["licence"], again.card["terms"], again.card["labels"]) == ("MIT", "keep the notice", ["fake"])
     assert again.bytes == sum(path.stat().st_size for path in again.files.values())
