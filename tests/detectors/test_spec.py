@@ -203,13 +203,15 @@ def test_the_trunk_is_the_resnet_34_of_another_library() -> None:
     )
     theirs = transformers.ResNetModel(config).eval()
     theirs.load_state_dict(renamed(network.state_dict()))
-    image = torch.randn(2, 3, 96, 70, generator=generator)
+    image = torch.randn(2, 3, 96, 70, generator=generator).double()
+    # In double precision, where the order of sums is no excuse.
+    network, theirs = network.double(), theirs.double()
     with torch.inference_mode():
         output, wanted = network(image), theirs(image).pooler_output.flatten(1)
         scores = wanted @ network.fc.weight.T + network.fc.bias
     assert output.features.shape == (2, 512)
-    torch.testing.assert_close(output.features, wanted, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(output.logit, scores[:, 0] - scores[:, 1], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(output.features, wanted, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(output.logit, scores[:, 0] - scores[:, 1], rtol=1e-9, atol=1e-12)
 
 
 def test_its_tensors_bear_the_names_that_torchvision_gives() -> None:
