@@ -58,7 +58,7 @@ def test_learnt_but_uncalibrated_weights_give_a_score_and_no_verdict(nano: Detec
     assert (found.verdict, found.reason) == ("inconclusive", UNCALIBRATED)
     mask = found.opinions[0].prediction.mask
     assert mask is not None
-    assert found.edited_share == pytest.approx((mask >= 0.5).mean())
+    assert found.edited_share == pytest.approx((mask > 0.5).mean())
     light = found.without_maps()
     assert light.opinions[0].prediction.mask is None
     assert light.as_json() == found.as_json()

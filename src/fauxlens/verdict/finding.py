@@ -43,7 +43,7 @@ class Opinion:
         mask = self.prediction.mask
         if mask is None or self.is_random:
             return self.share
-        return float((mask >= 0.5).mean())
+        return float((mask > 0.5).mean())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
