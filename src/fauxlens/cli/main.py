@@ -25,6 +25,7 @@ from fauxlens.cli import (
     export,
     extract,
     fetch,
+    forge,
     inspect,
     prune,
     scan,
@@ -90,6 +91,7 @@ app.command("verify")(verify.command)
 app.command("select")(select.command)
 app.command("split")(split.command)
 app.command("degrade")(degrade.command)
+app.command("forge")(forge.command)
 app.command("audit")(audit.command)
 app.command("align")(align.command)
 app.command("fetch")(fetch.command)

@@ -19,7 +19,7 @@ from fauxlens.core.errors import BadSetting, BadShape
 from fauxlens.core.names import look_up
 from fauxlens.core.settings import settings_from
 from fauxlens.forge.create import GROUPS, METHODS
-from fauxlens.forge.needs import Download
+from fauxlens.forge.needs import Download, find_weights
 from fauxlens.forge.region import Mask
 from fauxlens.images.resample import resize
 from fauxlens.images.shapes import Pixels, require_rgb
@@ -99,6 +99,11 @@ class Method(ABC):
         self.settings = self.settings_type() if settings is None else settings
         self.weights = weights
         self.device = device
+
+    def ready(self) -> None:
+        """Raise what would go wrong for every request: files that are not there, libraries that are absent."""
+        if self.card.needs:
+            find_weights(self.card.name, self.card.needs, self.weights)
 
     @abstractmethod
     def make(self, request: Request) -> Fill:
