@@ -122,7 +122,7 @@ def test_reals_went_through_the_same_file_history(photos: Path, tmp_path: Path) 
 def test_a_release_is_read_by_its_own_layout(done: Forged, photos: Path, tmp_path: Path) -> None:
     # The control type `region` is ours; the release knows two.
     recipe = _recipe(
-        perceive={"provider": "random", "mask_types": ["stuff", "background"], "settings": {"mask_type": "both"}},
+        perceive={"provider": "random", "mask_types": ["stuff", "background"], "settings": {"mask_types": ["stuff", "background"]}},
         delivery={"chain": "jpeg:quality=90", "per": "forgery"},
     )
     made = forge(photos_of(photos), tmp_path / "twins", recipe, workers=0)
@@ -136,7 +136,7 @@ def test_a_release_is_read_by_its_own_layout(done: Forged, photos: Path, tmp_pat
         forge(
             photos_of(photos),
             tmp_path / "plain",
-            _recipe(perceive={"provider": "random", "mask_types": ["stuff"], "settings": {"mask_type": "stuff"}}),
+            _recipe(perceive={"provider": "random", "mask_types": ["stuff"], "settings": {"mask_types": ["stuff"]}}),
             workers=0,
         ).folder,
         "brgen",
