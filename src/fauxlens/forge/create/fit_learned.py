@@ -240,8 +240,8 @@ class Training:
         with torch.no_grad():
             for mean, now in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
                 mean.lerp_(now, 1.0 - kept)
-            for mean, now in zip(self.averaged.buffers(), self.network.buffers(), strict=True):
-                mean.copy_(now)
+            for held, current in zip(self.averaged.buffers(), self.network.buffers(), strict=True):
+                held.copy_(current)
 
     @contextmanager
     def _narrow(self) -> Iterator[None]:
@@ -386,7 +386,7 @@ def _laid_out(network: Network) -> Network:
     # Channels last is how the processor's bfloat16 convolutions want their numbers.
     for weight in network.parameters():
         if weight.ndim == 4:
-            weight.data = weight.data.contiguous(memory_format=torch.channels_last)  # type: ignore[assignment]
+            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
     return network
 
 
