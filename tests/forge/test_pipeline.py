@@ -17,7 +17,7 @@ from fauxlens.forge.publish import publish
 from fauxlens.forge.recipe import Recipe
 from fauxlens.forge.stages import read_mask
 from fauxlens.images.picture import read_picture
-from fauxlens.manifest.manifest import read_manifest
+from fauxlens.manifest.manifest import Manifest, read_manifest
 from fauxlens.manifest.scan import scan
 from landscapes import photo_folder
 
@@ -33,6 +33,12 @@ def _recipe(**more: object) -> Recipe:
     return settings_from(Recipe, {**plain, **more})
 
 
+def _manifest(folder: Path) -> Manifest:
+    # Two of a split at least, or a splice has nobody to take from.
+    found = photos_of(folder)
+    return found.with_columns("split by hand", {"split": [("train", "val")[k >= 4] for k in range(len(found))]})
+
+
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return photo_folder(tmp_path_factory.mktemp("photos") / "holiday", 6)
@@ -40,7 +46,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def done(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Forged:
-    return forge(photos_of(photos), tmp_path_factory.mktemp("forged"), _recipe(), workers=0)
+    return forge(_manifest(photos), tmp_path_factory.mktemp("forged"), _recipe(), workers=0)
 
 
 def _files(folder: Path) -> dict[str, str]:
@@ -104,7 +110,7 @@ def test_everything_that_decided_is_in_the_manifest(done: Forged) -> None:
 def test_reals_went_through_the_same_file_history(photos: Path, tmp_path: Path) -> None:
     chain = "resize:scale=0.6-0.9 | jpeg:quality=60-95"
     recipe = _recipe(delivery={"chain": chain, "per": "forgery"})
-    made = forge(photos_of(photos), tmp_path, recipe, workers=0)
+    made = forge(_manifest(photos), tmp_path, recipe, workers=0)
     assert made.manifest.count("label") == {("edited",): 12, ("real",): 12}
     facts = ("width", "height", "format", "jpeg_quality", "subsampling", "metadata", "bit_depth", "colour")
     by_history: dict[str, list[tuple]] = {}
@@ -122,10 +128,14 @@ def test_reals_went_through_the_same_file_history(photos: Path, tmp_path: Path) 
 def test_a_release_is_read_by_its_own_layout(done: Forged, photos: Path, tmp_path: Path) -> None:
     # The control type `region` is ours; the release knows two.
     recipe = _recipe(
-        perceive={"provider": "random", "mask_types": ["stuff", "background"], "settings": {"mask_types": ["stuff", "background"]}},
+        perceive={
+            "provider": "random",
+            "mask_types": ["stuff", "background"],
+            "settings": {"mask_types": ["stuff", "background"]},
+        },
         delivery={"chain": "jpeg:quality=90", "per": "forgery"},
     )
-    made = forge(photos_of(photos), tmp_path / "twins", recipe, workers=0)
+    made = forge(_manifest(photos), tmp_path / "twins", recipe, workers=0)
     found = scan(made.folder, "brgen")
     by_path = {one.path: one for one in found}
     wanted = {one.path: one for one in made.manifest}
@@ -134,7 +144,7 @@ def test_a_release_is_read_by_its_own_layout(done: Forged, photos: Path, tmp_pat
         assert (by_path[path].label, by_path[path].mask_path) == (one.label, one.mask_path), path
     plain = scan(
         forge(
-            photos_of(photos),
+            _manifest(photos),
             tmp_path / "plain",
             _recipe(perceive={"provider": "random", "mask_types": ["stuff"], "settings": {"mask_types": ["stuff"]}}),
             workers=0,
@@ -156,12 +166,12 @@ def test_the_lists_hold_as_many_forgeries_as_photos_in_train_and_all_elsewhere(d
 
 
 def test_the_same_files_with_two_workers(done: Forged, photos: Path, tmp_path: Path) -> None:
-    forge(photos_of(photos), tmp_path, _recipe(), workers=2)
+    forge(_manifest(photos), tmp_path, _recipe(), workers=2)
     assert _files(tmp_path) == _files(done.folder)
 
 
 def test_another_seed_makes_another_set(done: Forged, photos: Path, tmp_path: Path) -> None:
-    forge(photos_of(photos), tmp_path, _recipe(seed=1), workers=0)
+    forge(_manifest(photos), tmp_path, _recipe(seed=1), workers=0)
     other, first = _files(tmp_path), _files(done.folder)
     same = [name for name in other if "Splice" in name and other[name] == first.get(name)]
     assert same == []
@@ -179,7 +189,7 @@ def test_a_method_that_fails_on_one_photo_is_written_down_and_ends_nothing(
             raise RuntimeError("the model has no word for this")
         return plain(self, request)  # type: ignore[arg-type]
 
-    manifest = photos_of(photos)
+    manifest = _manifest(photos)
     bad = int(read_picture(manifest.path_of(manifest[0])).pixels[0, 0, 0])
     met = sum(int(read_picture(manifest.path_of(one)).pixels[0, 0, 0]) == bad for one in manifest)
     monkeypatch.setattr(Telea, "make", sometimes)
@@ -188,9 +198,10 @@ def test_a_method_that_fails_on_one_photo_is_written_down_and_ends_nothing(
     assert made.made["region", "telea"] == 6 - met
     assert made.missing == {("region", "telea"): met}
     assert f"complete with {met} failures" in made.sentence
-    outcomes = [
-        json.loads(line) for path in (tmp_path / "work/create-01/shards").glob("*.jsonl") for line in path.open()
+    lines = [
+        line for path in (tmp_path / "work/create-01/shards").glob("*.jsonl") for line in path.read_text().splitlines()
     ]
+    outcomes = [json.loads(line) for line in lines]
     failed = [one for one in (line["outcome"]["result"] for line in outcomes) if one["accepted"] is None]
     assert len(failed) == met
     assert [try_["error"]["kind"] for try_ in failed[0]["tried"]] == ["RuntimeError"] * 3
@@ -203,7 +214,7 @@ def test_what_is_rejected_is_tried_again_and_then_replaced_from_the_reserve(
     from fauxlens.forge.judge.integrity import Integrity
     from fauxlens.forge.judge.judge import Exhibit, Ruling
 
-    manifest = photos_of(photos)
+    manifest = _manifest(photos)
     seen: list[bytes] = []
 
     def severe(self: Integrity, exhibit: Exhibit) -> Ruling:
@@ -224,7 +235,7 @@ def test_what_is_rejected_is_tried_again_and_then_replaced_from_the_reserve(
 
 
 def test_a_quota_that_cannot_be_met_says_so(photos: Path, tmp_path: Path) -> None:
-    made = forge(photos_of(photos), tmp_path, _recipe(quota={"photos": 9}), workers=0)
+    made = forge(_manifest(photos), tmp_path, _recipe(quota={"photos": 9}), workers=0)
     assert sum(made.made.values()) == 12
     assert any("3 of 9 photos are missing" in remark for remark in made.remarks)
 
@@ -243,9 +254,17 @@ def test_a_full_disk_stops_the_run_and_the_same_call_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(stages, "write_bytes", full)
         with pytest.raises(WorkError, match="the disk is full"):
-            forge(photos_of(photos), tmp_path, _recipe(), workers=0)
-    forge(photos_of(photos), tmp_path, _recipe(), workers=0)
+            forge(_manifest(photos), tmp_path, _recipe(), workers=0)
+    forge(_manifest(photos), tmp_path, _recipe(), workers=0)
     assert _files(tmp_path) == _files(done.folder)
+
+
+def test_a_photo_that_is_alone_in_its_split_takes_from_nobody(photos: Path, tmp_path: Path) -> None:
+    found = photos_of(photos)
+    alone = found.with_columns("split by hand", {"split": ["test", *["train"] * (len(found) - 1)]})
+    made = forge(alone, tmp_path, _recipe(methods=[{"name": "splice"}]), workers=0)
+    assert made.failures == {"BadSetting": 1}
+    assert made.made == {("region", "splice"): 5}
 
 
 def test_photos_that_cannot_be_used_are_counted(tmp_path: Path) -> None:
@@ -254,7 +273,7 @@ def test_photos_that_cannot_be_used_are_counted(tmp_path: Path) -> None:
     (tmp_path / "small/photo_000.png").rename(folder / "small.png")
     whole = (folder / "photo_001.jpg").read_bytes()
     (folder / "torn.jpg").write_bytes(whole[: len(whole) // 2])
-    made = forge(photos_of(folder), tmp_path / "out", _recipe(), workers=0)
+    made = forge(_manifest(folder), tmp_path / "out", _recipe(), workers=0)
     assert made.photos == 5
     assert made.unreadable == {"BadShape": 1, "UnreadableImage": 1}
     assert sum(made.made.values()) == 6
@@ -263,7 +282,7 @@ def test_photos_that_cannot_be_used_are_counted(tmp_path: Path) -> None:
 
 def test_both_variants_lie_apart_and_share_a_mask(photos: Path, tmp_path: Path) -> None:
     recipe = _recipe(methods=[{"name": "telea"}], compose={"variants": ["spliced", "regenerated"]})
-    made = forge(photos_of(photos), tmp_path, recipe, workers=0)
+    made = forge(_manifest(photos), tmp_path, recipe, workers=0)
     forged = [one for one in made.manifest if one.label == "edited"]
     assert {one.variant for one in forged} == {"spliced", "regenerated"}
     assert len({one.mask_path for one in forged}) == 6
@@ -285,10 +304,10 @@ def test_what_is_wrong_for_every_photo_is_said_before_anything_starts(photos: Pa
     with pytest.raises(NoWeights, match=r"sdxl needs files .* hf download"):
         check_ready(_recipe(methods=[{"name": "sdxl"}]), weights=tmp_path)
     with pytest.raises(BadSetting, match="among the originals"):
-        forge(photos_of(photos), photos, _recipe())
+        forge(_manifest(photos), photos, _recipe())
     with pytest.raises(BadManifest, match="no picture in this folder"):
         photos_of(tmp_path)
-    manifest = photos_of(photos)
+    manifest = _manifest(photos)
     edited = manifest.with_columns("all edited", {"label": ["edited"] * len(manifest)})
     with pytest.raises(BadManifest, match="no usable photo"):
         forge(edited, tmp_path, _recipe())

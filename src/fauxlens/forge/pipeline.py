@@ -234,7 +234,7 @@ class _Run:
                     made.failures[one.error.kind] += 1
             units = [unit for unit in units if planning.caption_key(unit.photo, unit.mask_type) in made.captions]
             made_items = planning.create_items(
-                units, photos, choices, made.captions, words, lambda unit: lend(unit) if unit.method in takes else []
+                units, photos, choices, made.captions, words, lambda unit: lend(unit) if unit.method in takes else None
             )
             outcomes = self._stage(f"create-{number}", CREATE_TASK, made_items, f"forging, round {made.rounds}")
             regions = {kind: dict((*choice.chosen, *choice.reserve)) for kind, choice in choices.items()}

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fauxlens.core.errors import FauxlensError
+from fauxlens.core.errors import BadSetting, FauxlensError
 from fauxlens.core.files import write_bytes
 from fauxlens.core.seeds import seed_for
 from fauxlens.core.settings import settings_from
@@ -197,7 +197,9 @@ class _Creator:
         record: dict[str, Any],
     ) -> Request:
         donor = None
-        if donors := unit.get("donors"):
+        if (donors := unit.get("donors")) is not None:
+            if not donors:
+                raise BadSetting("there is no other photo of its split to take from", where=unit["method"])
             chosen = donors[attempt % len(donors)]
             record["donor"] = chosen["id"]
             donor = self.stage.photo(chosen).pixels

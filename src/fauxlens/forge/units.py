@@ -141,7 +141,7 @@ def create_items(
     choices: Mapping[str, Choice],
     captions: Mapping[str, Mapping[str, Any]],
     words: Mapping[str, str],
-    donors: Callable[[Unit], list[dict[str, Any]]],
+    donors: Callable[[Unit], list[dict[str, Any]] | None],
 ) -> Iterator[Item]:
     """The items of a round. `words` is the release name of each method; `donors` gives other photos where asked for."""
     regions = {kind: dict((*choice.chosen, *choice.reserve)) for kind, choice in choices.items()}
@@ -155,7 +155,7 @@ def create_items(
             "caption": {"prompt": caption["prompt"], "text": caption["text"]},
             "names": unit_names(words[unit.method], unit.mask_type, photo.word, photo.stem),
         }
-        if taken := donors(unit):
+        if (taken := donors(unit)) is not None:
             payload["donors"] = taken
         yield Item(unit.key, payload)
 
