@@ -34,6 +34,7 @@ bench: $(READY)
 	PYTHONPATH=tests $(BIN)/python benchmarks/audit_controls.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/metrics.py
+	PYTHONPATH=tests $(BIN)/python benchmarks/forge.py
 	$(BIN)/python benchmarks/nfa_vit.py
 	$(BIN)/python benchmarks/detectors.py --table docs/detectors.md
 

@@ -12,6 +12,10 @@ from pathlib import Path
 
 from fauxlens.core.names import look_up
 from fauxlens.detectors.inventory import kinds
+from fauxlens.forge.create import METHODS
+from fauxlens.forge.judge import JUDGES
+from fauxlens.forge.needs import Download
+from fauxlens.forge.perceive import CAPTIONERS, PROVIDERS
 from fauxlens.images.degrade import CHAINS, STEPS
 from fauxlens.manifest.fetch import SOURCES
 from fauxlens.manifest.layouts import LAYOUTS
@@ -68,12 +72,35 @@ def reference() -> str:
                 ],
             ),
             *_table(
+                "Creation methods of the forge",
+                ("name", "title", "group", "licence", "terms", "needs", "about"),
+                [
+                    (n, c.title, c.group, c.licence, c.terms or "-", _needs(c.needs), c.about)
+                    for n in METHODS
+                    if (c := look_up(METHODS, n, "method").card)
+                ],
+            ),
+            *_table(
+                "Providers of regions, captioners and judges of the forge",
+                ("name", "does", "needs"),
+                [
+                    (n, _first_line(k), _needs(k.needs))
+                    for table in (PROVIDERS, CAPTIONERS, JUDGES)
+                    for n in table
+                    if (k := look_up(table, n, "part"))
+                ],
+            ),
+            *_table(
                 "Datasets to fetch",
                 ("name", "what", "fetched here"),
                 [(n, s.description, _yes(s.is_fetched)) for n, s in SOURCES.items()],
             ),
         ]
     )  # fmt: skip
+
+
+def _needs(needs: tuple[Download, ...]) -> str:
+    return "; ".join(f"{one.repository} ({one.licence}, {one.size})" for one in needs) or "nothing to fetch"
 
 
 def dead_links() -> list[str]:

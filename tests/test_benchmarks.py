@@ -75,6 +75,15 @@ def test_metrics() -> None:
     assert {"times_faster", "pooled_times_faster"} <= set(found)
 
 
+def test_forge() -> None:
+    found = printed("forge", "--side", 160, "--rounds", 1)
+    assert {"method telea", "method navier-stokes", "judge integrity", "perceive embedded"} <= set(found["seconds"])
+    assert all(are_times(times) for times in found["seconds"].values())
+    assert found["against_telea"]["method telea"] == 1
+    assert {"lama", "sdxl"} <= set(found["absent"])
+    assert found["estimate"]["core_hours_in_all"] > 0
+
+
 def test_audit_controls() -> None:
     found = printed("audit_controls", "--draws", 2, "--pictures", 130)
     assert found["draws"] == 2

@@ -15,6 +15,7 @@ import torch
 import broken
 from fauxlens.cli.main import main
 from fauxlens.detectors import load
+from landscapes import photo_folder
 
 HOUSE = Path(__file__).resolve().parent.parent
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -28,6 +29,7 @@ def photos(tmp_path, monkeypatch):
         folder.mkdir(parents=True)
         for n in range(12):
             (folder / f"{n}.jpg").write_bytes(broken.jpeg(n + 100 * (label == "fake"), quality=80 + n))
+    photo_folder(tmp_path / "holiday", 12, height=120, width=160)
     # A file as its owner would publish it, with random weights; and a store that is not the user's.
     (tmp_path / "downloads").mkdir()
     torch.save({"network": load("noiseprint++", "random").network.state_dict()}, "downloads/noiseprint++.th")
