@@ -233,8 +233,7 @@ def test_a_flat_original_cannot_be_flattened():
 
 def test_settings_out_of_range_are_refused():
     for name in OFFLINE:
-        fields = [field for field in vars(load_judge(name).settings)]
-        for field in fields:
+        for field in vars(load_judge(name).settings):
             kind = type(getattr(load_judge(name).settings, field))
             with pytest.raises(BadSetting, match="out of range"):
                 load_judge(name, {field: kind(-1)})
