@@ -13,6 +13,7 @@ JUDGES: dict[str, str] = {
     "flat": "fauxlens.forge.judge.flat:FlatTexture",
     "integrity": "fauxlens.forge.judge.integrity:Integrity",
     "local-brisque": "fauxlens.forge.judge.brisque_judge:LocalBrisque",
+    "naturalness": "fauxlens.forge.judge.naturalness:Naturalness",
     "seam": "fauxlens.forge.judge.seam:Seam",
 }
 """Name -> a `Judge`."""

@@ -8,12 +8,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+
+from fauxlens.core.errors import BadShape
 from fauxlens.core.names import look_up
 from fauxlens.core.settings import settings_from
 from fauxlens.forge.judge import JUDGES
 from fauxlens.forge.needs import Download
 from fauxlens.forge.region import Mask
-from fauxlens.images.shapes import Pixels
+from fauxlens.images.shapes import Pixels, require_rgb
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +31,17 @@ class Exhibit:
     variant: str = "spliced"
     prompt: str | None = None
     caption: str | None = None
+
+    def __post_init__(self) -> None:
+        require_rgb(self.original, "original")
+        require_rgb(self.forged, "forged")
+        fits = self.forged.shape == self.original.shape and self.mask.shape == self.original.shape[:2]
+        if not fits or self.mask.dtype != np.bool_:
+            raise BadShape(
+                "original, forged and mask do not fit",
+                wanted=f"{self.original.shape} and a bool mask of {self.original.shape[:2]}",
+                got=f"{self.forged.shape} and {self.mask.dtype} {self.mask.shape}",
+            )
 
 
 @dataclass(frozen=True, slots=True)
