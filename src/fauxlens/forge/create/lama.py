@@ -17,6 +17,7 @@ from torch import Tensor
 
 from fauxlens.core.errors import BadSetting
 from fauxlens.detectors.checkpoint import digest_of
+from fauxlens.forge.create.hole import without_hole
 from fauxlens.forge.create.method import Fill, Method, MethodCard, Request
 from fauxlens.forge.create.nets.lama import LamaGenerator, lama_input
 from fauxlens.forge.create.weights import filled, part_with, read_released, weight_file
@@ -80,6 +81,10 @@ class LaMa(Method):
         super().__init__(settings, weights=weights, device=device)
         self._network: LamaGenerator | None = None
         self._digest = ""
+
+    def fill(self, request: Request) -> Fill:
+        """As every method, but nothing of the hole is left for a resize to spread."""
+        return super().fill(without_hole(request))
 
     def make(self, request: Request) -> Fill:
         """The generator's whole frame; photos are mirrored below and on the right to sides that it can halve."""
