@@ -38,6 +38,7 @@ IGNORED = (
     "numpy.dtype",
     "numpy.core.multiarray.scalar",
     "numpy._core.multiarray.scalar",
+    "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",
 )
 """Classes and functions that trainers' settings and scores are made of; each is read as an Ignored."""
 
