@@ -95,6 +95,15 @@ def group_of(name: str) -> str | None:
     return _GROUP_OF.get(name)
 
 
+def number_of(words: str) -> int | None:
+    """COCO's or COCO-Stuff's number of a class by the words of a prompt, or None where they have no such class.
+
+    >>> number_of("dog"), number_of("brick wall"), number_of("unicorn")
+    (18, 171, None)
+    """
+    return _NUMBER_OF.get(words)
+
+
 def allowed_stuff(
     groups: Iterable[str] | None = None, *, also: Iterable[str] = (), without: Iterable[str] = ()
 ) -> dict[int, str]:
@@ -121,10 +130,10 @@ def allowed_stuff(
 
 def _known_stuff(name: str) -> str:
     words = prompt_name(name)
-    if words not in _STUFF_WORDS:
-        raise unknown(words, _STUFF_WORDS, "kind of stuff")
+    if _NUMBER_OF.get(words, 0) < FIRST_STUFF:
+        raise unknown(words, (prompt_name(raw) for raw in STUFF.values()), "kind of stuff")
     return words
 
 
 _GROUP_OF = {prompt_name(raw): group for group, names in SCENE_GROUPS.items() for raw in names}
-_STUFF_WORDS = tuple(prompt_name(raw) for raw in STUFF.values())
+_NUMBER_OF = {prompt_name(raw): number for number, raw in (THINGS | STUFF).items()}
