@@ -14,6 +14,7 @@ FauxlensError
 ├── FetchError           a download that could not be completed or did not match its digest
 ├── BadWeights           a file of weights that does not fit, is damaged, or would have to run code to be read
 ├── NoWeights            a detector whose weights are not on this machine
+├── BadFrame             what a creation method made is no picture: black all over, or not of numbers
 ├── BadExport            a network that cannot be written for others, or a written one that says something else
 └── OutOfMemory          a picture that does not fit the memory, even alone
 """
@@ -150,6 +151,10 @@ class BadWeights(FauxlensError, ValueError):
 
 class NoWeights(FauxlensError, LookupError):
     """A detector whose weights are not on this machine."""
+
+
+class BadFrame(FauxlensError, RuntimeError):
+    """What a creation method made is no picture: black all over, or not of numbers."""
 
 
 class BadExport(FauxlensError, RuntimeError):

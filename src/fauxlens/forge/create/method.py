@@ -109,6 +109,10 @@ class Method(ABC):
     def make(self, request: Request) -> Fill:
         """Fill a request of working size: sides within the card's limits and multiples of its divisor."""
 
+    def size_for(self, request: Request) -> tuple[int, int]:
+        """(height, width) at which a request is made; a method that also enlarges has a rule of its own."""
+        return working_size(request.mask.shape, longest=self.card.longest, divisor=self.card.divisor)
+
     def fill(self, request: Request) -> Fill:
         """Fill any request: brought to working size, made, brought back to the photo's size."""
         card = self.card
@@ -124,7 +128,7 @@ class Method(ABC):
             raise BadSetting("this method has to be told what to make", where=card.name, hint="give a prompt")
         if card.needs_donor and request.donor is None:
             raise BadSetting("this method takes from another photo", where=card.name, hint="give a donor")
-        size = working_size((height, width), longest=card.longest, divisor=card.divisor)
+        size = self.size_for(request)
         asked = request if size == (height, width) else _resized(request, size)
         made = self.make(asked)
         require_rgb(made.pixels, card.name)

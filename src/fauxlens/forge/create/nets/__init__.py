@@ -1,1 +1,1 @@
-"""Networks of the creation methods: tensors in, tensors out. They know no pictures, no files and no seeds."""
+"""The networks of the methods: plain torch, named as the owners of the weights named them."""
