@@ -1,0 +1,1 @@
+"""Networks of the forge: tensors in, tensors out; they know no pictures, seeds or files."""
