@@ -10,6 +10,7 @@ given. At the end all families that are done are packed into one file with its c
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import logging
 import math
@@ -84,6 +85,11 @@ class FitPlan:
         """How many steps a family gets: those that never work at full size are cheap, and get more."""
         return self.token_steps if TRAINED[family].upsampler == "tokens" else self.steps
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all settings."""
+        return hashlib.sha256(to_json_line(settings_to(self)).encode()).hexdigest()
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Photos:
@@ -105,6 +111,7 @@ class Fitted:
     seconds: float
     seed: int
     loss: float
+    plan: str  # digest of the settings it was trained with
 
 
 def photos_of(manifest: Manifest, plan: FitPlan) -> Photos:
@@ -224,7 +231,7 @@ class Fit:
     def save(self, path: Path) -> None:
         """Everything that the next step depends on, whole or not at all."""
         state = {
-            "plan": to_json_line(settings_to(self.plan)),
+            "plan": self.plan.digest,
             "steps": self.steps,
             "step": self.step,
             "seconds": self.seconds,
@@ -238,10 +245,7 @@ class Fit:
     def load(self, path: Path) -> None:
         """Go on from what `save` wrote; a checkpoint of another plan is refused."""
         state = torch.load(path, map_location="cpu", weights_only=True)
-        if state["plan"] != to_json_line(settings_to(self.plan)):
-            raise BadSetting(
-                "a checkpoint of another plan", where=path, hint="remove it to begin anew, or give its recipe"
-            )
+        _same_plan(str(state["plan"]), self.plan, path)
         self.steps, self.step = int(state["steps"]), int(state["step"])
         self.seconds, self.loss = float(state["seconds"]), float(state["loss"])
         self.network.load_state_dict(state["network"])
@@ -252,7 +256,9 @@ def fit_family(family: str, plan: FitPlan, photos: Photos, folder: Path, minutes
     """Train one family, or read what was done; writes `family.safetensors` and `family.json` into the folder."""
     done = folder / f"{family}.json"
     if done.is_file():
-        return Fitted(**json.loads(done.read_text(encoding="utf-8")))
+        before = Fitted(**json.loads(done.read_text(encoding="utf-8")))
+        _same_plan(before.plan, plan, done)
+        return before
     part = folder / f"{family}.part"
     fit = Fit(family, plan)
     if part.is_file():
@@ -273,9 +279,14 @@ def fit_family(family: str, plan: FitPlan, photos: Photos, folder: Path, minutes
     with atomic_path(folder / f"{family}.safetensors") as temporary:
         save_file(state, temporary)
     fitted = Fitted(
-        family=family, decibels=round(found, 3), steps=fit.steps, seconds=round(fit.seconds, 1), seed=fit.seed,
+        family=family,
+        decibels=round(found, 3),
+        steps=fit.steps,
+        seconds=round(fit.seconds, 1),
+        seed=fit.seed,
         loss=round(fit.loss, 6),
-    )  # fmt: skip
+        plan=plan.digest,
+    )
     record = {name: getattr(fitted, name) for name in Fitted.__slots__}
     write_json(done, record)
     _note(folder, {"done": True, **record})
@@ -365,6 +376,11 @@ def _planned(family: str, plan: FitPlan, photos: Photos, minutes: float) -> int:
         pass
     a_step = (trial.seconds - before) / _TRIED
     return max(1, min(plan.steps_of(family), int(minutes * 60.0 / a_step)))
+
+
+def _same_plan(written: str, plan: FitPlan, path: Path) -> None:
+    if written != plan.digest:
+        raise BadSetting("trained by another plan", where=path, hint="give its recipe, or another folder to begin anew")
 
 
 def _note(folder: Path, line: dict[str, Any]) -> None:
