@@ -16,7 +16,7 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -167,7 +167,7 @@ def loss_of(made: Tensor, picture: Tensor, gradient_weight: float) -> Tensor:
     return off.abs().mean() + gradient_weight * (off.diff(dim=-1).abs().mean() + off.diff(dim=-2).abs().mean())
 
 
-def decibels_of(network: AutoEncoder, checks: Sequence[Pixels]) -> float:
+def decibels_of(network: AutoEncoder, checks: Iterable[Pixels]) -> float:
     """Mean PSNR over pictures, each rounded to 8 bits as a fill is."""
     network.eval()
     found = []
