@@ -103,6 +103,7 @@ def test_everything_that_decided_is_in_the_manifest(done: Forged) -> None:
         assert row["sha256"] == sha256_of(done.folder / row["path"])
         assert row["method_licence"]
         assert row["variant"] == "spliced"
+        assert (row["notes"] or "").startswith("holds a part of photo ") == (row["method"] == "Splice")
     assert {row["family"] for row in forged} == {"classical", "splice"}
     assert read_manifest(done.folder / "manifest.parquet").equals(done.manifest)
 
@@ -301,7 +302,7 @@ def test_page_card_and_facts(done: Forged, tmp_path: Path) -> None:
 
 
 def test_what_is_wrong_for_every_photo_is_said_before_anything_starts(photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(NoWeights, match=r"sdxl needs files .* hf download"):
+    with pytest.raises(NoWeights, match=r"sdxl needs files .*hf download"):
         check_ready(_recipe(methods=[{"name": "sdxl"}]), weights=tmp_path)
     with pytest.raises(BadSetting, match="among the originals"):
         forge(_manifest(photos), photos, _recipe())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,10 @@ def manifest_of(
     for unit, result in sorted(accepted, key=lambda one: (order[one[0].photo], one[0].mask_type, rank[one[0].method])):
         photo, files = photos[unit.photo], result["files"]
         told = _told(unit, result, captions[caption_key(unit.photo, unit.mask_type)], cards[unit.method])
+        donor = photos.get(result["tried"][result["accepted"]].get("donor", ""))
         for variant in recipe.compose.variants:
-            rows.append(_forged(photo, unit, result, files, variant, cards[unit.method], folder))
+            forged = _forged(photo, unit, result, files, variant, cards[unit.method], folder)
+            rows.append(forged if donor is None else _with_donor(forged, donor))
             extra.append(told)
         if "twin" in files:
             rows.append(_real(photo, files["twin"], folder))
@@ -109,6 +112,12 @@ def _forged(
         mask_type=unit.mask_type,
         variant=variant,
     )
+
+
+def _with_donor(forged: Sample, donor: Seen) -> Sample:
+    """A picture of two photos stands under the terms of both."""
+    licences = dict.fromkeys(one or "not stated" for one in (forged.licence, donor.licence))
+    return replace(forged, licence=" + ".join(licences), notes=f"holds a part of photo {donor.id} ({donor.path})")
 
 
 def _sample(photo: Seen, file: Mapping[str, Any], folder: Path, *, label: str, **more: Any) -> Sample:

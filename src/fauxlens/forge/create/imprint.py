@@ -143,6 +143,10 @@ class Imprint(Method):
             )
         return self.settings.families
 
+    def ready(self) -> None:
+        """Raise when the pool has no family that could be drawn."""
+        self.names()
+
     def make(self, request: Request) -> Fill:
         """The frame with the region's box reconstructed; attempts outside the gate are drawn again and recorded."""
         settings, names = self.settings, self.names()

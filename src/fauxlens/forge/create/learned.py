@@ -60,6 +60,10 @@ class Learned(Method):
         super().__init__(settings, weights=weights, device=device)
         self._held: tuple[LearnedNetwork, str] | None = None
 
+    def ready(self) -> None:
+        """Raise when the weights are not there."""
+        self._network()
+
     def make(self, request: Request) -> Fill:
         """The whole frame as the network gives it; it was taught to hand on what is known, and nearly does."""
         network, digest = self._network()
