@@ -11,6 +11,7 @@ FauxlensError
 ├── WorkError            a long run that cannot start, go on or finish
 │   ├── OtherPlan        a folder that holds another run than the one asked for
 │   └── Interrupted      a long run that was told to stop; its state is kept
+├── BadPredictions       predictions that do not fit their manifest, or cannot be scored
 ├── FetchError           a download that could not be completed or did not match its digest
 ├── BadWeights           a file of weights that does not fit, is damaged, or would have to run code to be read
 ├── NoWeights            a detector whose weights are not on this machine
@@ -139,6 +140,10 @@ class OtherPlan(WorkError):
 
 class Interrupted(WorkError):
     """A long run that was told to stop; its state is kept."""
+
+
+class BadPredictions(FauxlensError, ValueError):
+    """Predictions that do not fit their manifest, or cannot be scored."""
 
 
 class FetchError(FauxlensError, OSError):
