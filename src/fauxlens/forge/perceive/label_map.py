@@ -67,7 +67,8 @@ def require_same_shape(size: tuple[int, int], photo: tuple[int, int], where: obj
     """
     height, width = size
     photo_height, photo_width = photo
-    slack = min(height + width, photo_height + photo_width) if size != photo else 0
+    # One pixel on each side of the smaller of the two, as seen from the larger.
+    slack = max(height + width, photo_height + photo_width)
     if abs(photo_width * height - photo_height * width) <= slack:
         return
     turned = abs(photo_height * height - photo_width * width) <= slack
