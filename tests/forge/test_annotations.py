@@ -98,6 +98,8 @@ def test_stuff_is_chosen_by_group_and_by_name(tmp_path: Path) -> None:
     assert asked(groups=[], also=["napkin"]) == [("stuff", "napkin")]
     with pytest.raises(UnknownName, match="scene group"):
         asked(groups=["skies"])
+    with pytest.raises(UnknownName, match="Did you mean 'napkin'"):
+        asked(also=["napkins"])
 
 
 def test_photos_that_were_resized_after_they_were_annotated(tmp_path: Path) -> None:
@@ -123,11 +125,10 @@ def test_another_aspect_ratio_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_class_of_things_falls_apart_into_its_pieces(tmp_path: Path) -> None:
-    Image.fromarray(drawn({17: DOG, 156: SKY} | {16: CAT}, 255)).save(tmp_path / "a.png")
     two_dogs = drawn({17: DOG}, 255)
     two_dogs[CAT] = 17
-    Image.fromarray(two_dogs).save(tmp_path / "b.png")
-    regions = provider(kind="coco-stuff", root=str(tmp_path)).regions(photo("b"), 0)
+    Image.fromarray(two_dogs).save(tmp_path / "a.png")
+    regions = provider(kind="coco-stuff", root=str(tmp_path)).regions(photo(), 0)
     assert told(regions) == [("background", "dog"), ("background", "dog")]
     assert np.array_equal(regions[0].mask, ~inside(DOG))
     assert np.array_equal(regions[1].mask, ~inside(CAT))
@@ -180,7 +181,7 @@ def test_panoptic_segments_and_their_categories(tmp_path: Path) -> None:
 def test_panoptic_faults(tmp_path: Path) -> None:
     for place in ("one", "two", "three"):
         (tmp_path / place).mkdir()
-    with pytest.raises(UnknownName, match="no category 187"):
+    with pytest.raises(UnknownName, match="no category 17"):
         panoptic(tmp_path / "one", categories=[]).regions(photo(), 0)
     with pytest.raises(UnknownName, match="of the other split"):
         panoptic(tmp_path / "two", annotations=[]).regions(photo(), 0)
@@ -220,7 +221,6 @@ def test_lists_of_names_in_both_forms(tmp_path: Path) -> None:
 
 
 def palette_png(path: Path, labels: np.ndarray) -> None:
-    image = Image.fromarray(labels, mode=None)
     image = Image.frombytes("P", (labels.shape[1], labels.shape[0]), labels.tobytes())
     image.putpalette([(7 * i) % 256 for i in range(768)])
     image.save(path)
@@ -286,6 +286,18 @@ def test_masks_of_zero_and_one_and_of_sixteen_bits(tmp_path: Path) -> None:
     Image.fromarray(inside(SKY)).save(tmp_path / "c.png")
     for name in "abc":
         assert np.array_equal(read_mask(tmp_path / f"{name}.png"), inside(SKY)), name
+
+
+def test_a_photo_where_a_mask_was_looked_for(tmp_path: Path) -> None:
+    chance = np.random.default_rng(0)
+    soft = np.asarray(white(SKY)).copy()
+    soft[23:25] = 128
+    Image.fromarray(soft).save(tmp_path / "a.png")
+    assert abs(int(read_mask(tmp_path / "a.png").sum()) - int(inside(SKY).sum())) <= 100
+    for name, shape in (("b", (HEIGHT, WIDTH)), ("c", (HEIGHT, WIDTH, 3))):
+        Image.fromarray(chance.integers(0, 256, shape, dtype=np.uint8)).save(tmp_path / f"{name}.png")
+        with pytest.raises(BadShape, match="not a mask but a picture"):
+            provider(root=str(tmp_path)).regions(photo(name), 0)
 
 
 def test_masks_that_are_empty_or_whole_are_no_region(tmp_path: Path) -> None:

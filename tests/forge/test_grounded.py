@@ -278,6 +278,30 @@ def test_boxes_share_one_look_with_the_whole_call(folder: Path) -> None:
         assert np.array_equal(cut.mask[sure], (logits > 0).numpy()[sure])
 
 
+def test_the_form_for_videos_holds_the_one_for_pictures(
+    tmp_path: Path, folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    small = tiny_cutter().config
+    config = transformers.Sam2VideoConfig(
+        vision_config=small.vision_config, prompt_encoder_config=small.prompt_encoder_config,
+        mask_decoder_config=small.mask_decoder_config, image_size=SIDE, memory_attention_hidden_size=32,
+        memory_attention_num_layers=1, memory_attention_num_attention_heads=1, memory_attention_downsample_rate=1,
+        memory_attention_feed_forward_hidden_size=32, memory_attention_rope_feat_sizes=[8, 8],
+        memory_encoder_hidden_size=32, memory_encoder_output_channels=16, mask_downsampler_embed_dim=32,
+        memory_fuser_embed_dim=32, memory_fuser_intermediate_dim=32,
+    )  # fmt: skip
+    torch.manual_seed(3)
+    video = transformers.Sam2VideoModel(config)
+    video.save_pretrained(tmp_path)
+    capfd.readouterr()
+    # As its owner publishes SAM 2.1: more tensors than are asked for, and none of those is left at chance.
+    picture = Sam2(tmp_path).model.state_dict()
+    assert len(picture) < len(video.state_dict())
+    assert all(torch.equal(one, video.state_dict()[name]) for name, one in picture.items())
+    # A library says nothing; bars and reports are not ours to print.
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("size", [(48, 80), (80, 48), (30, 200), (64, 64), (333, 500)])
 def test_the_photo_is_prepared_as_the_library_does(folder: Path, size: tuple[int, int]) -> None:
     oracle_kind = getattr(transformers, "GroundingDinoImageProcessorPil", None)

@@ -274,6 +274,13 @@ def test_a_model_from_a_folder_answers_the_same_twice(folder: Path) -> None:
     assert model.model.generation_config.do_sample is False
 
 
+def test_half_precision(folder: Path) -> None:
+    model = QwenModel(folder, QwenSettings(most_tokens=8, precision="bfloat16"))
+    assert next(model.model.parameters()).dtype is torch.bfloat16
+    once = model.answer([photo().pixels], [("user", "What?")])
+    assert model.answer([photo().pixels], [("user", "What?")]) == once
+
+
 def test_without_weights_it_says_what_to_get(tmp_path: Path) -> None:
     with pytest.raises(NoWeights) as gone:
         load_captioner("qwen", weights=tmp_path / "nowhere").caption(photo(), region(), 0)

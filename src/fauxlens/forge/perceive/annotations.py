@@ -86,7 +86,9 @@ class AnnotationSettings:
         for name, kind in (("segments", "coco-panoptic"), ("names", "ade"), ("categories", "folder")):
             if getattr(self, name) is not None and self.kind != kind:
                 raise BadSetting(f"`{name}` belongs to another kind", wanted=kind, got=self.kind)
-        allowed_stuff(self.groups)
+        # ADE's list may have kinds of stuff that COCO has not.
+        coco = self.kind.startswith("coco")
+        allowed_stuff(self.groups, also=self.also if coco else (), without=self.without if coco else ())
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -143,7 +143,7 @@ def bounded_size(height: int, width: int, shortest: int, longest: int) -> tuple[
     """(height, width) with the shorter side at `shortest`, or less where the longer one would pass `longest`.
 
     >>> bounded_size(480, 640, 800, 1333), bounded_size(300, 900, 800, 1333)
-    ((800, 1066), (444, 1332))
+    ((800, 1066), (444, 1333))
     """
     small, large = min(height, width), max(height, width)
     # The longer side follows the exact shorter one, and both lose their fractions, as in training.

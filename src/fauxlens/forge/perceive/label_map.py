@@ -14,6 +14,8 @@ from PIL import Image, UnidentifiedImageError
 
 from fauxlens.core.errors import BadSetting, BadShape, UnreadableImage
 
+_MOST_HALF_TONES = 0.1
+
 Labels: TypeAlias = npt.NDArray[np.int32]
 """(H, W) int32: the number of a class, or of a segment, at each pixel."""
 
@@ -31,12 +33,25 @@ def read_segments(path: Path) -> Labels:
 
 
 def read_mask(path: Path) -> npt.NDArray[np.bool_]:
-    """(H, W) bool of a mask picture: above one half of white, or above 0 in one that holds only 0 and 1."""
+    """(H, W) bool of a mask picture: above one half of white, or above 0 in one that holds only 0 and 1.
+
+    A photo that lies where a mask was looked for is refused: soft edges are welcome, half tones all over are not.
+    """
     values = _read(path, ("L", "P", "1", "I", "I;16", "I;16B", "RGB", "RGBA", "LA"), "a mask")
     grey = values if values.ndim == 2 else values[..., :3].max(axis=2) if values.shape[2] > 2 else values[..., 0]
     top = int(grey.max())
     # Sixteen bits a pixel, eight, or the plain 0 and 1 that some tools write.
     white = 65535 if top > 255 else 255 if top > 1 else 1
+    between = float(((grey > 0.1 * white) & (grey < 0.9 * white)).mean())
+    coloured = values.ndim == 3 and values.shape[2] > 2 and bool((values[..., :3] != values[..., :1]).any())
+    if coloured or between > _MOST_HALF_TONES:
+        raise BadShape(
+            "not a mask but a picture",
+            where=path,
+            wanted="black and white",
+            got="colours" if coloured else f"{between:.0%} half tones",
+            hint="point `root` at the folder with the masks alone",
+        )
     return np.asarray(grey * 2.0 > white, dtype=np.bool_)
 
 
@@ -52,7 +67,8 @@ def require_same_shape(size: tuple[int, int], photo: tuple[int, int], where: obj
     """
     height, width = size
     photo_height, photo_width = photo
-    slack = min(height + width, photo_height + photo_width) if size != photo else 0
+    # One pixel on each side of the smaller of the two, as seen from the larger.
+    slack = max(height + width, photo_height + photo_width)
     if abs(photo_width * height - photo_height * width) <= slack:
         return
     turned = abs(photo_height * height - photo_width * width) <= slack

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +22,21 @@ def load_model(kind: str, folder: Path, *, device: str, purpose: str, dtype: tor
     transformers = need("transformers", "forge", purpose)
     try:
         maker = getattr(transformers, kind)
-        # The class's own, not the folder's: SAM 2.1 is published as its video form, of which the picture's is a part.
-        config = maker.config_class.from_pretrained(folder, local_files_only=True)
-        # Kernels of their own are fetched from the network when they are not there.
-        if hasattr(config, "disable_custom_kernels"):
-            config.disable_custom_kernels = True
-        model, told = maker.from_pretrained(
-            folder, config=config, local_files_only=True, use_safetensors=True, dtype=dtype, output_loading_info=True
-        )
+        with _quiet(need("transformers.utils.logging", "forge", purpose)):
+            # The class's own, not the folder's: SAM 2.1 is published in its form for videos, of which the one for
+            # pictures is a part.
+            config = maker.config_class.from_pretrained(folder, local_files_only=True)
+            # Kernels of their own are fetched from the network when they are not there.
+            if hasattr(config, "disable_custom_kernels"):
+                config.disable_custom_kernels = True
+            model, told = maker.from_pretrained(
+                folder,
+                config=config,
+                local_files_only=True,
+                use_safetensors=True,
+                dtype=dtype,
+                output_loading_info=True,
+            )
     except FauxlensError:
         raise
     except Exception as bad:
@@ -53,6 +62,20 @@ def load_tokenizer(folder: Path, *, purpose: str) -> Any:
 def digest_of(folder: Path) -> str:
     """The SHA-256 of a folder's one file of tensors; of several, the digests in order of their names, comma between."""
     return ",".join(sha256_of(file) for file in sorted(folder.glob("*.safetensors")))
+
+
+@contextmanager
+def _quiet(log: Any) -> Iterator[None]:
+    """Without the library's bars and reports: what matters of them is raised here, and the rest is left as it was."""
+    level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
+    log.set_verbosity_error()
+    log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        log.set_verbosity(level)
+        if bars:
+            log.enable_progress_bar()
 
 
 def _refused(kind: str, folder: Path, got: str) -> BadWeights:

@@ -60,11 +60,14 @@ class Sam2:
         asked = torch.tensor([list(box) for box in boxes], dtype=torch.float32, device=self.device) * scale
         with torch.inference_mode():
             told = self.model(image_embeddings=seen, input_boxes=asked[None], multimask_output=False)
-            logits = told.pred_masks[0].float()
-            masks = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)[:, 0] > 0
+            # One at a time: the logits of sixteen boxes at the size of a large photo are most of a gigabyte.
+            masks = [
+                (F.interpolate(logits[None].float(), size=size, mode="bilinear", align_corners=False)[0, 0] > 0).cpu()
+                for logits in told.pred_masks[0]
+            ]
         overlaps = told.iou_scores[0, :, 0].float().tolist()
         presences = told.object_score_logits[0].float().reshape(-1).tolist()
         return [
-            Cut(mask, overlap, presence)
-            for mask, overlap, presence in zip(masks.cpu().numpy(), overlaps, presences, strict=True)
+            Cut(mask.numpy(), overlap, presence)
+            for mask, overlap, presence in zip(masks, overlaps, presences, strict=True)
         ]
