@@ -46,7 +46,8 @@ log = logging.getLogger("fauxlens.forge.fit_imprint")
 _RISE = 100  # steps until the learning rate is whole
 _LOG_EVERY = 100
 SMOOTHEST = 0.8  # a held-out family that smoothness alone finds better than this is not held out
-_TRIED = 12  # steps that are timed before a plan in minutes is made
+_MORE = {2: 0.8, 4: 1.0, 8: 1.5}  # of the minutes a family gets: large factors are slow to learn
+_TRIED = 24  # steps that are timed before a plan in minutes is made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -378,7 +379,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--manifest", type=Path, required=True, help="photos, with splits")
     parser.add_argument("--output", type=Path, required=True, help=f"a folder; gets {WEIGHTS} and {CARD}")
     parser.add_argument("--families", default="", help="some of them, with commas; the others are left as they are")
-    parser.add_argument("--minutes-each", type=float, default=None, help="plan as many steps as fit, on this machine")
+    parser.add_argument(
+        "--minutes-each", type=float, default=None, help="plan as many steps as fit, on this machine now"
+    )
     parser.add_argument("--steps", type=int, default=None, help="this many steps a family instead of the recipe's")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
@@ -412,7 +415,7 @@ def _planned(family: str, plan: FitPlan, photos: Photos, minutes: float) -> int:
     for _ in trial.advance(photos.tiles, 3 + _TRIED):
         pass
     a_step = (trial.seconds - before) / _TRIED
-    return max(1, min(plan.steps_of(family), int(minutes * 60.0 / a_step)))
+    return max(1, min(plan.steps_of(family), int(minutes * _MORE[TRAINED[family].factor] * 60.0 / a_step)))
 
 
 def _same_plan(written: str, plan: FitPlan, path: Path) -> None:
