@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -12,7 +13,7 @@ from PIL import Image
 
 from fauxlens.core.errors import BadManifest, BadSetting, UnknownName
 from fauxlens.core.settings import read_settings
-from fauxlens.forge.create.families import TRAINED
+from fauxlens.forge.create.families import CHOSEN, TRAINED
 from fauxlens.forge.create.fit_imprint import (
     Fit,
     FitPlan,
@@ -24,6 +25,7 @@ from fauxlens.forge.create.fit_imprint import (
     main,
     order_of,
     photos_of,
+    smooth_auc,
 )
 from fauxlens.forge.create.imprint import Families
 from fauxlens.forge.create.imprint_weights import CARD, WEIGHTS, half
@@ -222,3 +224,32 @@ def test_the_recipe_is_read_by_the_plan() -> None:
 def test_plans_that_cannot_be_meant_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(BadSetting):
         FitPlan(**wrong)
+
+
+def test_smoothness_finds_what_is_smooth_and_nothing_else() -> None:
+    chance = np.random.default_rng(3)
+    pictures = [chance.integers(0, 256, (48, 64, 3), dtype=np.uint8) for _ in range(3)]
+    smooth = [cv2.GaussianBlur(picture, (0, 0), 1.0) for picture in pictures]
+    assert smooth_auc(pictures, smooth) > 0.95
+    assert abs(smooth_auc(pictures, pictures) - 0.5) < 0.06
+    # What is louder is not called fake either.
+    assert smooth_auc(smooth, pictures) < 0.05
+    assert smooth_auc(pictures, [np.full_like(picture, 9) for picture in pictures]) > 0.95
+
+
+def test_a_family_that_smoothness_finds_is_not_held_out(
+    photos: Photos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fauxlens.forge.create import fit_imprint
+
+    recipe = tmp_path / "imprint.toml"
+    recipe.write_text(RECIPE, encoding="utf-8")
+    monkeypatch.setattr(fit_imprint, "FLOOR", 0.0)
+    fit_family(CHOSEN[0], PLAN, photos, tmp_path)
+    for most, held in ((1.0, True), (0.0, False)):
+        monkeypatch.setattr(fit_imprint, "SMOOTHEST", most)
+        card = fit_imprint.pack_folder(tmp_path, recipe, PLAN, photos)
+        assert card["families"][CHOSEN[0]]["held_out"] is held
+        assert (CHOSEN[0] in card["held_out"]) is held
+        assert card["families"][CHOSEN[0]]["fit"]
+        assert 0.0 <= card["families"][CHOSEN[0]]["smooth_auc"] <= 1.0
