@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 
@@ -9,7 +11,12 @@ from fauxlens.images.shapes import Pixels
 
 
 def photo_like(seed: int = 0, height: int = 160, width: int = 208) -> Pixels:
-    """(H, W, 3) uint8: discs whose sizes follow a power law hide each other, each with its own colour and texture."""
+    """(H, W, 3) uint8: discs whose sizes follow a power law hide each other, each with its own colour and slope."""
+    return _drawn(seed, height, width).copy()
+
+
+@lru_cache(maxsize=64)
+def _drawn(seed: int, height: int, width: int) -> Pixels:
     chance = np.random.default_rng(seed)
     canvas = np.zeros((height, width, 3), np.float32)
     canvas[:] = chance.uniform(40, 215, 3)

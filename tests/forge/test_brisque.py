@@ -45,8 +45,9 @@ def test_the_fit_recovers_what_was_drawn(alpha, left, right):
     shape = fit_shape(values)
     assert shape.alpha == pytest.approx(alpha, rel=0.05)
     spread = math.gamma(3 / alpha) / math.gamma(1 / alpha)
-    assert shape.left == pytest.approx(left**2 * spread, rel=0.05)
-    assert shape.right == pytest.approx(right**2 * spread, rel=0.05)
+    # The square of what has heavy tails is sure to a few hundredths only.
+    assert shape.left == pytest.approx(left**2 * spread, rel=0.08)
+    assert shape.right == pytest.approx(right**2 * spread, rel=0.08)
     assert shape.mean == pytest.approx(values.mean(), abs=0.02 * values.std())
 
 
