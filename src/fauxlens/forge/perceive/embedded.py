@@ -101,7 +101,7 @@ class Embedded(Provider):
             # A place goes on beyond the frame.
             if rough is None or not _rim(rough).any() or not self.settings.limits.admits(rough, "stuff"):
                 continue
-            mask = guide.refined(rough, radius=max(view.grey.shape) // 24, from_top=kind == "sky")
+            mask = guide.refined(rough, radius=max(4, max(view.grey.shape) // 24), from_top=kind == "sky")
             if mask is None or not self.settings.limits.admits(mask, "stuff"):
                 continue
             mean = float(score[rough & sure].mean())
@@ -124,14 +124,14 @@ class Embedded(Provider):
         """The thing at working size, and the background that leaves it."""
         # Bright clouds and flowering bushes stand out too, and are no things.
         likely_place = np.maximum(scores[KINDS.index("sky")], scores[KINDS.index("vegetation")])
-        salient = (saliency(view) * (1.0 - 0.7 * likely_place)).astype(np.float32)[view.segments]
+        salient = _to_one(saliency(view) * (1.0 - 0.7 * likely_place)).astype(np.float32)[view.segments]
         rough = _cut_out(view, salient, self.settings.thing_side, self.settings.rounds)
         if rough is None or not self.settings.limits.admits(~rough, "background"):
             return None, []
         score = _thing_score(rough, salient)
         if score < self.settings.thing_threshold:
             return None, []
-        thing = guide.refined(rough, radius=max(view.grey.shape) // 40)
+        thing = guide.refined(rough, radius=max(4, max(view.grey.shape) // 60))
         if thing is None or not self.settings.limits.admits(~thing, "background"):
             return rough, []
         facts: dict[str, Any] = {"segments": view.count, "rough_area": float(rough.mean())}
@@ -209,12 +209,14 @@ def class_scores(view: _View) -> npt.NDArray[np.float64]:
     is_green = _rises(-green_red, 5.0, 2.0) * _rises(blue_yellow, 6.0, 2.5)
     is_blue = _rises(-blue_yellow, 3.0, 2.0)
     is_pale = _falls(colourful, 8.0, 2.0)
-    bright = _rises(lightness, 48.0 - 12.0 * is_blue, 5.0)
+    bright = _rises(lightness + 12.0 * is_blue, 48.0, 5.0)
     sky = _falls(y, 0.55, 0.1) * _falls(rough, 8.0, 2.0) * bright
-    sky *= _falls(blue_yellow, 8.0, 3.0) * _falls(green_red, 14.0, 4.0)
+    # Only a very light sky may be yellowish or pink: one at sunset.
+    sky *= _falls(blue_yellow - 6.0 * _rises(lightness, 78.0, 3.0), 8.0, 3.0) * _falls(green_red, 14.0, 4.0)
     # Leaves out of focus are smooth, but greener than any ground.
-    vegetation = is_green * np.maximum(_rises(rough, 4.0, 1.2), _rises(-green_red, 11.0, 2.0))
+    vegetation = is_green * np.maximum(_rises(rough, 4.0, 1.2), _rises(-green_red, 9.0, 2.0))
     water = _rises(y, 0.38, 0.1) * np.maximum(is_blue, 0.35 * is_pale) * _falls(rough, 8.0, 2.0)
+    water *= _falls(green_red, 10.0, 3.0)
     ground = _rises(y, 0.58, 0.08) * _falls(rough, 14.0, 3.5) * _falls(colourful, 38.0, 6.0)
     ground *= (1.0 - is_green) * (1.0 - 0.8 * is_blue)
     wall = 0.8 * _falls(rough, 6.0, 1.5) * _falls(colourful, 18.0, 4.0) * _falls(y, 0.75, 0.08)
@@ -266,7 +268,7 @@ class _Guide:
         # Deep inside and far outside nothing is in doubt; a textured place would get holes.
         soft[cv2.resize(inside, full, interpolation=cv2.INTER_NEAREST) > 0] = 1.0
         soft[cv2.resize(outside, full, interpolation=cv2.INTER_NEAREST) > 0] = 0.0
-        soft = np.asarray(cv2.GaussianBlur(soft, (0, 0), 1.0 + max(full) / 1000.0), dtype=np.float32)
+        soft = np.asarray(cv2.GaussianBlur(soft, (0, 0), 1.5 + max(full) / 1000.0), dtype=np.float32)
         if soft.shape != self.size:
             photo = self.size[1], self.size[0]
             soft = np.asarray(cv2.resize(soft, photo, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
@@ -274,7 +276,7 @@ class _Guide:
         return None if mask is None else tidied(mask, share=0.002)
 
 
-def _by_colour(guide: Floats, rough: Mask, inside: Pixels, outside: Pixels, radius: int) -> Floats:
+def _by_colour(guide: Floats, rough: Mask, inside: npt.NDArray[Any], outside: npt.NDArray[Any], radius: int) -> Floats:
     """0 to 1: is a pixel's colour that of what is surely inside nearby, or of what is surely outside?"""
     box = (2 * radius + 1, 2 * radius + 1)
     likely = np.asarray(cv2.blur(rough.astype(np.float32), (radius | 1, radius | 1)), dtype=np.float32)
@@ -285,7 +287,7 @@ def _by_colour(guide: Floats, rough: Mask, inside: Pixels, outside: Pixels, radi
     to_out = ((guide - mean_out) ** 2).sum(axis=-1)
     apart = ((mean_in - mean_out) ** 2).sum(axis=-1)
     # Where both sides look the same, or one of them is too far away, the rough border stands.
-    trust = np.where((near_in > 0.01) & (near_out > 0.01), 1.0 - np.exp(-apart / (2 * 0.06**2)), 0.0)
+    trust = np.where((near_in > 0.01) & (near_out > 0.01), 1.0 - np.exp(-apart / (2 * 0.08**2)), 0.0)
     by_colour = to_out / np.maximum(to_in + to_out, 1e-6)
     return np.asarray(trust * by_colour + (1.0 - trust) * likely, dtype=np.float32)
 
@@ -407,7 +409,7 @@ def _low_of(values: Floats, flat: npt.NDArray[np.intp], count: int) -> npt.NDArr
     sizes = np.bincount(flat, minlength=count)
     first = np.cumsum(sizes) - sizes
     at = np.minimum(first + (0.35 * sizes).astype(np.intp), len(values) - 1)
-    return values[order[at]].astype(np.float64)
+    return np.asarray(values[order[at]], dtype=np.float64)
 
 
 def _touching(segments: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
