@@ -24,6 +24,7 @@ RELAXATIONS: dict[str, str] = {
 """What may be given up when the quotas leave the wanted number out of reach, by name."""
 
 STRICT = "strict"
+_AND = " + "
 _Class: TypeAlias = tuple[str, str]  # mask type, category
 
 
@@ -66,7 +67,7 @@ class LargestShares:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A photo that was taken, one region of it for each mask type, and the rule that let it in."""
+    """A photo that was taken, one region of it for each mask type, and the rules that let it in."""
 
     photo: str
     source: str
@@ -105,7 +106,7 @@ class Selection:
     classes: tuple[ClassCount, ...]
     sources: tuple[SourceCount, ...]
     unfit: tuple[str, ...]  # photos that lack a region of one of the mask types
-    relaxed: Mapping[str, int] = field(default_factory=dict)  # rule -> how many photos it let in
+    relaxed: Mapping[str, int] = field(default_factory=dict)  # rules in force ("a + b") -> photos they let in
 
     @property
     def short(self) -> int:
@@ -114,7 +115,10 @@ class Selection:
 
     def notes(self) -> tuple[str, ...]:
         """How far the quotas could be met, in sentences; empty when everything was."""
-        said = [f"'{rule}' let in {count} photos: {RELAXATIONS[rule]}" for rule, count in self.relaxed.items()]
+        said = []
+        for rules, count in self.relaxed.items():
+            meant = "; ".join(RELAXATIONS[rule] for rule in rules.split(_AND))
+            said.append(f"'{rules}' let in {count} photos: {meant}")
         over = [one for one in self.classes if one.taken > one.cap]
         if over:
             parts = ", ".join(f"{one.category} ({one.mask_type}) {one.taken} of {one.cap}" for one in over[:5])
@@ -165,7 +169,7 @@ def select(
 
     Again and again the class that has the smallest part of its cap gives a photo: one of which it is the surest
     region, if there is one. Photos beyond a cap or a source's quota (`per_source`; none named is unlimited) are left
-    out; when that leaves too few, the rules of `relax` are applied one after the other, and the result says so.
+    out; when that leaves too few, the rules of `relax` are added one after the other, and the result says so.
     The order of `candidates` changes nothing: between equals a hash of the photo and `seed` decides.
     """
     if wanted < 0:
@@ -180,14 +184,12 @@ def select(
     greedy = _Greedy(pool, caps, per_source or {})
     greedy.run(wanted, STRICT, capped=True, by_source=True)
     relaxed: dict[str, int] = {}
-    capped = by_source = True
-    for rule in relax:
-        if len(greedy.choices) == wanted:
-            break
-        capped, by_source = capped and rule != "level", by_source and rule != "other-sources"
-        count = greedy.run(wanted, rule, capped=capped, by_source=by_source)
+    for number in range(1, len(relax) + 1):
+        given_up = relax[:number]
+        capped, by_source = "level" not in given_up, "other-sources" not in given_up
+        count = greedy.run(wanted, _AND.join(given_up), capped=capped, by_source=by_source)
         if count:
-            relaxed[rule] = count
+            relaxed[_AND.join(given_up)] = count
     choices = tuple(greedy.choices)
     classes = tuple(
         ClassCount(*kind, len(pool.queues[kind]), greedy.counts[kind], caps[kind]) for kind in sorted(pool.queues)

@@ -36,6 +36,9 @@ _LEAST_DEVIATION = 2.0
 _PIXELS_A_SEGMENT = 350
 # How much "none of these" weighs against the kinds; without it the least bad kind would always be sure.
 _OTHER = 0.25
+_EVENNESS = 20.0
+# A superpixel that looks so much like a place is one, even within what stands out.
+_STRONG = 0.65
 _REFINED_SIDE = 1024
 _GRABCUT_SEED = 20
 
@@ -50,8 +53,8 @@ class EmbeddedSettings:
     thing_side: int = 224  # longest side for GrabCut
     rounds: int = 4  # of GrabCut
     threshold: float = 0.4  # least score of a superpixel
-    thing_threshold: float = 0.25  # least score of a thing
-    limits: AreaLimits = field(default_factory=lambda: AreaLimits(stuff=(0.04, 0.80), background=(0.40, 0.97)))
+    thing_threshold: float = 0.3  # least score of a thing
+    limits: AreaLimits = field(default_factory=lambda: AreaLimits(stuff=(0.05, 0.80), background=(0.40, 0.95)))
 
     def __post_init__(self) -> None:
         if set(self.kinds) - set(KINDS):
@@ -79,52 +82,58 @@ class Embedded(Provider):
         if float(view.grey.std()) < _LEAST_DEVIATION:
             return ()
         guide = _Guide(pixels)
-        return (*self._places(view, guide), *self._backgrounds(view, guide))
-
-    def _places(self, view: _View, guide: _Guide) -> list[Region]:
         scores = class_scores(view)
+        thing, backgrounds = self._thing(view, scores, guide) if self.settings.things else (None, [])
+        return (*self._places(view, scores, thing, guide), *backgrounds)
+
+    def _places(self, view: _View, scores: npt.NDArray[np.float64], thing: Mask | None, guide: _Guide) -> list[Region]:
         best = scores.argmax(axis=0)
         found = []
         for number, kind in enumerate(KINDS):
             if kind not in self.settings.kinds:
                 continue
-            sure = (best == number) & (scores[number] > self.settings.threshold)
-            rough = _largest(_closed(sure[view.segments]), from_top=kind == "sky")
-            if rough is None or not self.settings.limits.admits(rough, "stuff"):
+            score = scores[number][view.segments]
+            sure = (best == number)[view.segments] & (score > self.settings.threshold)
+            if thing is not None:
+                # What stands out is no place, unless it looks very much like one.
+                sure &= ~thing | (score > _STRONG)
+            rough = _largest(_closed(sure), from_top=kind == "sky")
+            # A place goes on beyond the frame.
+            if rough is None or not _rim(rough).any() or not self.settings.limits.admits(rough, "stuff"):
                 continue
-            mask = guide.refined(rough, radius=max(view.grey.shape) // 40, from_top=kind == "sky")
+            mask = guide.refined(rough, radius=max(4, max(view.grey.shape) // 24), from_top=kind == "sky")
             if mask is None or not self.settings.limits.admits(mask, "stuff"):
                 continue
-            within = rough & sure[view.segments]
-            score = float(scores[number][view.segments][within].mean())
-            facts: dict[str, Any] = {"segments": view.count, "rough_area": float(rough.mean())}
-            found.append(
-                Region(
-                    mask=mask,
-                    mask_type="stuff",
-                    category=kind,
-                    category_id=_CATEGORY_IDS[kind],
-                    score=min(1.0, score),
-                    provider=self.name,
-                    box=box_of(mask),
-                    facts=facts,
-                )
+            mean = float(score[rough & sure].mean())
+            facts: dict[str, Any] = {"segments": view.count, "mean_score": mean, "rough_area": float(rough.mean())}
+            region = Region(
+                mask=mask,
+                mask_type="stuff",
+                category=kind,
+                category_id=_CATEGORY_IDS[kind],
+                # A small patch is a less likely place than a large one of the same look.
+                score=min(1.0, mean * float(1.0 - np.exp(-mask.mean() / 0.05))),
+                provider=self.name,
+                box=box_of(mask),
+                facts=facts,
             )
+            found.append(region)
         return sorted(found, key=lambda one: -one.score)
 
-    def _backgrounds(self, view: _View, guide: _Guide) -> list[Region]:
-        if not self.settings.things:
-            return []
-        salient = saliency(view).astype(np.float32)[view.segments]
+    def _thing(self, view: _View, scores: npt.NDArray[np.float64], guide: _Guide) -> tuple[Mask | None, list[Region]]:
+        """The thing at working size, and the background that leaves it."""
+        # Bright clouds and flowering bushes stand out too, and are no things.
+        likely_place = np.maximum(scores[KINDS.index("sky")], scores[KINDS.index("vegetation")])
+        salient = _to_one(saliency(view) * (1.0 - 0.7 * likely_place)).astype(np.float32)[view.segments]
         rough = _cut_out(view, salient, self.settings.thing_side, self.settings.rounds)
         if rough is None or not self.settings.limits.admits(~rough, "background"):
-            return []
+            return None, []
         score = _thing_score(rough, salient)
         if score < self.settings.thing_threshold:
-            return []
-        thing = guide.refined(rough, radius=max(view.grey.shape) // 60)
+            return None, []
+        thing = guide.refined(rough, radius=max(4, max(view.grey.shape) // 60))
         if thing is None or not self.settings.limits.admits(~thing, "background"):
-            return []
+            return rough, []
         facts: dict[str, Any] = {"segments": view.count, "rough_area": float(rough.mean())}
         region = Region(
             mask=~thing,
@@ -135,7 +144,7 @@ class Embedded(Provider):
             box=box_of(thing),
             facts=facts,
         )
-        return [region]
+        return rough, [region]
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +196,7 @@ class _View:
             y=mean((rows + 0.5) / height),
             x=mean((columns + 0.5) / width),
             lab=np.stack([mean(lab[..., channel]) for channel in range(3)]),
-            roughness=mean(spread),
+            roughness=_low_of(spread.ravel(), flat, count),
             pairs=_touching(segments),
         )
 
@@ -199,13 +208,18 @@ def class_scores(view: _View) -> npt.NDArray[np.float64]:
     y, rough = view.y, view.roughness
     is_green = _rises(-green_red, 5.0, 2.0) * _rises(blue_yellow, 6.0, 2.5)
     is_blue = _rises(-blue_yellow, 3.0, 2.0)
-    sky = (
-        _falls(y, 0.55, 0.07) * _falls(rough, 11.0, 2.5) * _rises(lightness, 48.0, 6.0) * _falls(blue_yellow, 8.0, 3.0)
-    )
-    vegetation = is_green * _rises(rough, 5.0, 1.5)
-    water = _rises(y, 0.42, 0.06) * np.maximum(is_blue, 0.35 * _falls(colourful, 8.0, 2.0)) * _falls(rough, 11.0, 2.5)
-    ground = _rises(y, 0.58, 0.06) * _falls(rough, 17.0, 4.0) * (1.0 - is_green) * (1.0 - 0.8 * is_blue)
-    wall = 0.8 * _falls(rough, 8.0, 2.0) * _falls(colourful, 16.0, 4.0) * _falls(y, 0.75, 0.06)
+    is_pale = _falls(colourful, 8.0, 2.0)
+    bright = _rises(lightness + 12.0 * is_blue, 48.0, 5.0)
+    sky = _falls(y, 0.55, 0.1) * _falls(rough, 8.0, 2.0) * bright
+    # Only a very light sky may be yellowish or pink: one at sunset.
+    sky *= _falls(blue_yellow - 6.0 * _rises(lightness, 78.0, 3.0), 8.0, 3.0) * _falls(green_red, 14.0, 4.0)
+    # Leaves out of focus are smooth, but greener than any ground.
+    vegetation = is_green * np.maximum(_rises(rough, 4.0, 1.2), _rises(-green_red, 9.0, 2.0))
+    water = _rises(y, 0.38, 0.1) * np.maximum(is_blue, 0.35 * is_pale) * _falls(rough, 8.0, 2.0)
+    water *= _falls(green_red, 10.0, 3.0)
+    ground = _rises(y, 0.58, 0.08) * _falls(rough, 14.0, 3.5) * _falls(colourful, 38.0, 6.0)
+    ground *= (1.0 - is_green) * (1.0 - 0.8 * is_blue)
+    wall = 0.8 * _falls(rough, 6.0, 1.5) * _falls(colourful, 18.0, 4.0) * _falls(y, 0.75, 0.08)
     raw = np.stack([sky, vegetation, water, ground, wall])
     scores = raw / (raw.sum(axis=0) + _OTHER)
     return _spread_out(scores, view)
@@ -221,7 +235,7 @@ def saliency(view: _View) -> npt.NDArray[np.float64]:
     # Small steps are shading: a path of them must not add up to an edge.
     weights = np.maximum(steps - 4.0, 0.0) + 1e-3
     graph = coo_array((weights, (one, other)), shape=(view.count, view.count)).tocsr()
-    rim = np.unique(np.concatenate([view.segments[0], view.segments[-1], view.segments[:, 0], view.segments[:, -1]]))
+    rim = np.unique(_rim(view.segments))
     reached = dijkstra(graph, directed=False, indices=rim, min_only=True)
     enclosed = _to_one(np.minimum(reached, 60.0))
     apart = np.linalg.norm(view.lab[:, :, None] - view.lab[:, None, :], axis=0)
@@ -242,23 +256,40 @@ class _Guide:
         """`rough` at the photo's size; its border is looked for within about `radius` of its own pixels."""
         height, width = rough.shape
         guide = np.asarray(cv2.resize(self.colours, (width, height), interpolation=cv2.INTER_AREA), dtype=np.float32)
-        slope, offset = _guided(guide, rough.astype(np.float32), radius)
+        reach = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+        inside = cv2.erode(rough.astype(np.uint8), reach, borderType=cv2.BORDER_REPLICATE)
+        outside = 1 - cv2.dilate(rough.astype(np.uint8), reach, borderType=cv2.BORDER_REPLICATE)
+        likely = _by_colour(guide, rough, inside, outside, 2 * radius)
+        slope, offset = _guided(guide, likely, max(2, radius // 3))
         full = self.colours.shape[1], self.colours.shape[0]
-        soft = cv2.resize(offset, full, interpolation=cv2.INTER_LINEAR)
+        soft = np.asarray(cv2.resize(offset, full, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
         for channel in range(3):
             soft += cv2.resize(slope[..., channel], full, interpolation=cv2.INTER_LINEAR) * self.colours[..., channel]
         # Deep inside and far outside nothing is in doubt; a textured place would get holes.
-        reach = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-        sure = cv2.erode(rough.astype(np.uint8), reach, borderType=cv2.BORDER_REPLICATE)
-        maybe = cv2.dilate(rough.astype(np.uint8), reach, borderType=cv2.BORDER_REPLICATE)
-        inside = cv2.resize(sure, full, interpolation=cv2.INTER_NEAREST) > 0
-        outside = cv2.resize(maybe, full, interpolation=cv2.INTER_NEAREST) == 0
-        soft = np.where(inside, np.float32(1.0), np.where(outside, np.float32(0.0), soft))
-        soft = cv2.GaussianBlur(soft, (0, 0), 1.0 + max(full) / 1000.0)
+        soft[cv2.resize(inside, full, interpolation=cv2.INTER_NEAREST) > 0] = 1.0
+        soft[cv2.resize(outside, full, interpolation=cv2.INTER_NEAREST) > 0] = 0.0
+        soft = np.asarray(cv2.GaussianBlur(soft, (0, 0), 1.5 + max(full) / 1000.0), dtype=np.float32)
         if soft.shape != self.size:
-            soft = cv2.resize(soft, (self.size[1], self.size[0]), interpolation=cv2.INTER_LINEAR)
+            photo = self.size[1], self.size[0]
+            soft = np.asarray(cv2.resize(soft, photo, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
         mask = _largest(soft > 0.5, from_top=from_top)
         return None if mask is None else tidied(mask, share=0.002)
+
+
+def _by_colour(guide: Floats, rough: Mask, inside: npt.NDArray[Any], outside: npt.NDArray[Any], radius: int) -> Floats:
+    """0 to 1: is a pixel's colour that of what is surely inside nearby, or of what is surely outside?"""
+    box = (2 * radius + 1, 2 * radius + 1)
+    likely = np.asarray(cv2.blur(rough.astype(np.float32), (radius | 1, radius | 1)), dtype=np.float32)
+    near_in, near_out = cv2.blur(inside.astype(np.float32), box), cv2.blur(outside.astype(np.float32), box)
+    mean_in = cv2.blur(guide * inside[..., None], box) / np.maximum(near_in, 1e-6)[..., None]
+    mean_out = cv2.blur(guide * outside[..., None], box) / np.maximum(near_out, 1e-6)[..., None]
+    to_in = ((guide - mean_in) ** 2).sum(axis=-1)
+    to_out = ((guide - mean_out) ** 2).sum(axis=-1)
+    apart = ((mean_in - mean_out) ** 2).sum(axis=-1)
+    # Where both sides look the same, or one of them is too far away, the rough border stands.
+    trust = np.where((near_in > 0.01) & (near_out > 0.01), 1.0 - np.exp(-apart / (2 * 0.08**2)), 0.0)
+    by_colour = to_out / np.maximum(to_in + to_out, 1e-6)
+    return np.asarray(trust * by_colour + (1.0 - trust) * likely, dtype=np.float32)
 
 
 def _guided(guide: Floats, wanted: Floats, radius: int, smooth: float = 1e-3) -> tuple[Floats, Floats]:
@@ -325,9 +356,8 @@ def _cut_out(view: _View, salient: Floats, side: int, rounds: int) -> Mask | Non
 
 def _thing_score(thing: Mask, salient: Floats) -> float:
     """0 to 1: how much more the thing stands out than the rest, less where the frame cuts it off."""
-    rim = np.concatenate([thing[0], thing[-1], thing[:, 0], thing[:, -1]])
     difference = float(salient[thing].mean()) - float(salient[~thing].mean())
-    return float(np.clip(difference * (1.0 - float(rim.mean())), 0.0, 1.0))
+    return float(np.clip(difference * (1.0 - float(_rim(thing).mean())), 0.0, 1.0))
 
 
 def _largest(mask: Mask, *, from_top: bool = False, weights: npt.NDArray[Any] | None = None) -> Mask | None:
@@ -346,25 +376,40 @@ def _largest(mask: Mask, *, from_top: bool = False, weights: npt.NDArray[Any] | 
     return None if sums[best] <= 0 else np.asarray(labels == best, dtype=np.bool_)
 
 
+def _rim(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """What stands along the frame."""
+    return np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
+
+
 def _closed(mask: Mask) -> Mask:
     return cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8)) > 0
 
 
 def _spread_out(scores: npt.NDArray[np.float64], view: _View) -> npt.NDArray[np.float64]:
-    """Half of a superpixel's score comes from neighbours of like colour: single odd ones join their surroundings."""
+    """Scores made even wherever nothing separates superpixels, so that no place ends where the photo has no edge.
+
+    The minimum of what differs from the given scores and of what differs between alike neighbours: one linear solve.
+    """
     one, other = view.pairs
-    alike = np.exp(-((view.lab[:, one] - view.lab[:, other]) ** 2).sum(axis=0) / 200.0)
-    total = np.bincount(one, alike, view.count) + np.bincount(other, alike, view.count)
-    for _ in range(2):
-        around = np.stack(
-            [
-                np.bincount(one, alike * row[other], view.count) + np.bincount(other, alike * row[one], view.count)
-                for row in scores
-            ]
-        )
-        mixed = 0.5 * scores + 0.5 * around / np.maximum(total, 1e-9)
-        scores = np.where(total > 1e-6, mixed, scores)
-    return scores
+    colour = ((view.lab[:, one] - view.lab[:, other]) ** 2).sum(axis=0) / (2 * 6.0**2)
+    texture = (view.roughness[one] - view.roughness[other]) ** 2 / (2 * 6.0**2)
+    alike = _EVENNESS * np.exp(-colour - texture)
+    share = view.size / view.size.mean()
+    system = np.diag(share)
+    np.add.at(system, (one, one), alike)
+    np.add.at(system, (other, other), alike)
+    np.add.at(system, (one, other), -alike)
+    np.add.at(system, (other, one), -alike)
+    return np.asarray(np.linalg.solve(system, (scores * share).T).T, dtype=np.float64)
+
+
+def _low_of(values: Floats, flat: npt.NDArray[np.intp], count: int) -> npt.NDArray[np.float64]:
+    """A low quantile of each superpixel: a window that reaches over an edge is no sign of texture."""
+    order = np.lexsort((values, flat))
+    sizes = np.bincount(flat, minlength=count)
+    first = np.cumsum(sizes) - sizes
+    at = np.minimum(first + (0.35 * sizes).astype(np.intp), len(values) - 1)
+    return np.asarray(values[order[at]], dtype=np.float64)
 
 
 def _touching(segments: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:

@@ -67,7 +67,7 @@ _INDOORS = (range(44, 91),)
 _WITHOUT_ARTICLE = frozenset(
     (
         *("dirt", "gravel", "mud", "sand", "snow", "pavement", "fog", "moss", "straw", "grass", "vegetation", "water"),
-        *("ground", "relief", "leaves", "stone", "wood", "hair", "broccoli", "paper", "plastic", "metal", "cardboard"),
+        *("ground", "relief", "leaves", "stone", "wood", "hair", "broccoli", "paper", "plastic", "metal", "skis"),
     )
 )
 _NUMBER_OF = {name: number for number, name in THINGS.items()}
