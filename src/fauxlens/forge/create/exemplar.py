@@ -34,8 +34,8 @@ class ExemplarSettings:
     patch: int = 7
     step: int = 2  # one target patch every so many pixels
     levels: int = 4  # at most; the coarsest keeps a shorter side of at least 24
-    rounds: int = 3  # of searching and voting, a level; the finest has one less
-    sweeps: int = 2  # of propagation and random search, a round
+    rounds: int = 4  # of searching and voting, a level; the finest has one less
+    sweeps: int = 3  # of propagation and random search, a round
     tries: int = 3  # random candidates a sweep
     searched_side: int = 512  # above this longer side matches are carried up, not searched anew
 
