@@ -33,9 +33,9 @@ class ExemplarSettings:
 
     patch: int = 7
     step: int = 2  # one target patch every so many pixels
-    levels: int = 4  # at most; the coarsest keeps a shorter side of at least 24
-    rounds: int = 3  # of searching and voting, a level; the finest has one less
-    sweeps: int = 2  # of propagation and random search, a round
+    levels: int = 5  # at most; the coarsest keeps a shorter side of at least 12
+    rounds: int = 4  # of searching and voting, a level; the finest has one less
+    sweeps: int = 3  # of propagation and random search, a round
     tries: int = 3  # random candidates a sweep
     searched_side: int = 512  # above this longer side matches are carried up, not searched anew
 
@@ -304,7 +304,7 @@ def _sizes(size: tuple[int, ...], settings: ExemplarSettings) -> Sequence[tuple[
     while True:
         searched += max(height, width) <= settings.searched_side
         height, width = (height + 1) // 2, (width + 1) // 2
-        if searched >= settings.levels or min(height, width) < 24:
+        if searched >= settings.levels or min(height, width) < 12:
             return sizes
         sizes.append((height, width))
 

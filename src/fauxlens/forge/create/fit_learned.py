@@ -125,15 +125,18 @@ def load_photos(manifest: Manifest, split: str, shorter_side: int, *, most: int 
         there_are = ", ".join(sorted({str(row.split) for row in manifest}))
         raise BadManifest(f"no real photos with split '{split}'", hint=f"there are: {there_are}; change the recipe")
     photos: list[TrainingPhoto] = []
+    small = 0
     for row in rows:
         if most is not None and len(photos) == most:
             break
         pixels = read_picture(manifest.path_of(row)).pixels
         if min(pixels.shape[:2]) < shorter_side:
             # Enlarging would teach the network what resampling looks like.
-            log.info("left out, smaller than %d pixels: %s", shorter_side, row.path)
+            small += 1
             continue
         photos.append(TrainingPhoto(row.id, resize_shortest(pixels, shorter_side, "lanczos")))
+    if small:
+        log.info("%d photos of split '%s' left out: a side below %d pixels", small, split, shorter_side)
     if not photos:
         raise BadManifest(f"no photo of split '{split}' is large enough", wanted=f"sides of at least {shorter_side}")
     return sorted(photos, key=lambda photo: photo.id)
