@@ -11,6 +11,7 @@ import hashlib
 import importlib
 import importlib.util
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ BASE = "base"
 """The part of a method's folder that holds the pipeline it stands on, where it is not the folder itself."""
 
 _VARIANT = re.compile(r"\.([a-z_0-9]+)(?:-\d+-of-\d+)?\.safetensors$")
+
+_SPARED = ("safety_checker", "feature_extractor", "image_encoder")
 
 OPEN_RAIL = "use is restricted: read attachment A of the licence; what is made falls under it too"
 
@@ -199,7 +202,8 @@ def load_pipeline(
     }  # fmt: skip
     try:
         # Networks are filled with chance before they are filled from the file.
-        with torch.random.fork_rng(devices=[]), _without_bars():
+        with torch.random.fork_rng(devices=[]), _without_bars(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*torch_dtype", category=FutureWarning)
             pipe = getattr(diffusers, kind).from_pretrained(str(folder), **options, **given)
     except Exception as fault:
         # The libraries have no error of their own for files that do not fit; they fail with whatever comes first.
@@ -208,6 +212,12 @@ def load_pipeline(
             f"the saved pipeline cannot be loaded: {first}", where=folder, wanted=f"a {kind} in safetensors",
             hint="is the download complete? files of another kind are named by the setting `variant`",
         ) from fault  # fmt: skip
+    # The library makes do without parts that it calls optional, and fails when it is asked.
+    if missing := [name for name, part in pipe.components.items() if part is None and name not in _SPARED]:
+        raise BadWeights(
+            "the saved pipeline lacks parts", where=folder, wanted=f"a {kind} with {', '.join(missing)}",
+            hint="is this the folder of another method?",
+        )  # fmt: skip
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(device)
 
@@ -222,7 +232,9 @@ def rendered(pipe: Any, seed: int, *, where: str, **call: Any) -> Pixels:
     generator = torch.Generator("cpu").manual_seed(seed)
     try:
         # What does not take the generator takes the global one.
-        with seeded(seed, pipe.device):
+        with seeded(seed, pipe.device), warnings.catch_warnings():
+            # Schedulers hand tensors to numpy in a way that numpy means to give up.
+            warnings.filterwarnings("ignore", message="__array__ implementation", category=DeprecationWarning)
             frame = pipe(**call, generator=generator, output_type="np").images[0]
     except torch.OutOfMemoryError as fault:
         raise OutOfMemory(
