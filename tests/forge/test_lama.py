@@ -277,6 +277,22 @@ def test_a_traced_file_that_would_run_something_is_refused(traced: Path, tmp_pat
     assert not (tmp_path / "ran").exists()
 
 
+def test_a_tensor_larger_than_its_numbers_is_refused(tmp_path: Path) -> None:
+    # One number with strides of zero: the table of a tensor of 4 TB, in the pickle language's own words.
+    storage = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x01tQ"
+    side = b"J" + (10**6).to_bytes(4, "little")
+    table = (
+        b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n(" + storage + b"K\x00" + side * 2 + b"\x86K\x00K\x00\x86\x89NtR."
+    )
+    path = tmp_path / "big-lama.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("lama/constants.pkl", b"\x80\x02).")
+        archive.writestr("lama/data.pkl", table)
+        archive.writestr("lama/data/0", bytes(4))
+    with pytest.raises(BadWeights, match="a tensor larger than its numbers"):
+        read_traced(path)
+
+
 def test_a_damaged_traced_file_is_refused(traced: Path, tmp_path: Path) -> None:
     other = tmp_path / "big-lama.pt"
     with zipfile.ZipFile(traced) as source, zipfile.ZipFile(other, "w") as target:

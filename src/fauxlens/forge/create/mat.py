@@ -75,8 +75,9 @@ class Mat(Method):
         limits=(
             "It knows 512 x 512 pixels only: every photo is squeezed to that and its fill stretched back.",
             "Holes in a background are now and then filled with objects that nobody asked for.",
-            "Names within its parts and a few details follow from published counts and the paper, and are unconfirmed: "
-            "no released weights were at hand. A file with other names is refused, never loaded in part.",
+            "Names within its parts (conv0, affine, q, fuse, downsample, ...), the order of input channels and a few "
+            "other details follow from published counts and the paper and are unconfirmed, as no released weights were "
+            "at hand; `fauxlens.forge.create.nets.mat` lists them. Other names are refused, never loaded in part.",
         ),
     )
     settings_type = MatSettings

@@ -7,6 +7,7 @@ and do nothing), tensors are cut from the archive's raw numbers, and any other n
 
 from __future__ import annotations
 
+import math
 import pickle
 import zipfile
 from collections import OrderedDict
@@ -92,7 +93,11 @@ class _Reader(pickle.Unpickler):
         self._numbers: dict[str, Tensor] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        if module.split(".")[0] == "__torch__" or module == "torch.jit._pickle":
+        if (
+            module.split(".")[0] == "__torch__"
+            or module == "torch.jit._pickle"
+            or (module, name) == ("torch", "device")
+        ):
             return _Part
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
             return _cut
@@ -120,6 +125,9 @@ class _Reader(pickle.Unpickler):
 
 
 def _cut(numbers: Tensor, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_rest: object) -> Tensor:
+    if math.prod(size) > len(numbers):
+        # Strides of zero would make a few numbers into a tensor that fills the memory.
+        raise BadWeights("a tensor larger than its numbers", wanted=f"at most {len(numbers):,}", got=f"{size}")
     return torch.as_strided(numbers, size, stride, offset).clone()
 
 
