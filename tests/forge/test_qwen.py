@@ -195,6 +195,13 @@ def test_words_of_others_steer_nothing() -> None:
     assert "boxed sky 1 region" in turns[1][1]
 
 
+def test_a_shape_that_means_nothing_is_called_so() -> None:
+    qwen, scripted = captioner("no", "no", "no")
+    told = qwen.caption(photo(), region("region", "anything"), NO)
+    assert "boxed chosen region" in scripted.asked[0][1][1][1]
+    assert (told.marked, told.prompt) == ("a photo of #scene#", "a photo of scene")
+
+
 def test_the_box_is_drawn_into_a_copy() -> None:
     before = photo()
     pixels = before.pixels.copy()

@@ -138,11 +138,15 @@ class Annotations(Provider):
             raise BadSetting(
                 "more than one annotation for a photo", where=photo.id, got=listed, hint="give a narrower `root`"
             )
-        pieces = list(self._pieces(files[0], photo))
-        stuff = _largest(self._stuff(photo, piece, files[0]) for piece in pieces if not piece.thing)
-        things = sorted((piece for piece in pieces if piece.thing), key=lambda piece: -int(piece.mask.sum()))
-        backgrounds = [self._background(photo, piece, files[0]) for piece in things[: self.settings.most]]
-        return (*stuff[: self.settings.most], *_largest(backgrounds))
+        # Tidying is what costs: it is done for the largest alone.
+        pieces = sorted(self._pieces(files[0], photo), key=lambda piece: -int(np.count_nonzero(piece.mask)))
+        allowed = self._allowed()
+        stuff = [piece for piece in pieces if not piece.thing and piece.words in allowed]
+        things = [piece for piece in pieces if piece.thing]
+        return (
+            *_largest(self._region(photo, piece, "stuff", files[0]) for piece in stuff[: self.settings.most]),
+            *_largest(self._region(photo, piece, "background", files[0]) for piece in things[: self.settings.most]),
+        )
 
     # What a photo's annotation is.
 
@@ -287,16 +291,8 @@ class Annotations(Provider):
         also = {prompt_name(one) for one in settings.also}
         return frozenset((set(allowed_stuff(settings.groups).values()) | also) - without)
 
-    def _stuff(self, photo: Photo, piece: _Piece, file: Path) -> Region | None:
-        if piece.words not in self._allowed():
-            return None
-        return self._region(photo, piece, _fitted(piece.mask, photo), "stuff", file)
-
-    def _background(self, photo: Photo, piece: _Piece, file: Path) -> Region | None:
-        return self._region(photo, piece, _fitted(piece.mask, photo), "background", file)
-
-    def _region(self, photo: Photo, piece: _Piece, shown: Mask, mask_type: str, file: Path) -> Region | None:
-        shown = tidied(shown)
+    def _region(self, photo: Photo, piece: _Piece, mask_type: str, file: Path) -> Region | None:
+        shown = tidied(_fitted(piece.mask, photo))
         mask = ~shown if mask_type == "background" else shown
         if not shown.any() or mask.all() or not mask.any() or not self.settings.limits.admits(mask, mask_type):
             return None
@@ -320,11 +316,14 @@ class Annotations(Provider):
         mask = read_mask(file)
         require_same_shape(mask.shape, photo.pixels.shape[:2], file)
         marks = self.settings.marks
-        piece = _Piece(mask, self._category_of(photo, file), marks == "thing", 0)
         # Of a drawn background the kept thing is what is black.
-        kept = ~mask if marks == "background" else mask
-        mask_type = "background" if marks == "thing" else marks
-        return self._region(photo, piece, _fitted(kept, photo), mask_type, file)
+        piece = _Piece(
+            ~mask if marks == "background" else mask,
+            self._category_of(photo, file),
+            marks in ("thing", "background"),
+            0,
+        )
+        return self._region(photo, piece, "background" if marks == "thing" else marks, file)
 
     def _category_of(self, photo: Photo, file: Path) -> str:
         if self._categories is None:
