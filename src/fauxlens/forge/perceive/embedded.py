@@ -400,7 +400,8 @@ def _spread_out(scores: npt.NDArray[np.float64], view: _View) -> npt.NDArray[np.
     np.add.at(system, (other, other), alike)
     np.add.at(system, (one, other), -alike)
     np.add.at(system, (other, one), -alike)
-    return np.asarray(np.linalg.solve(system, (scores * share).T).T, dtype=np.float64)
+    # The last digits of a solve depend on the number of threads; the regions must not.
+    return np.asarray(np.round(np.linalg.solve(system, (scores * share).T).T, 6), dtype=np.float64)
 
 
 def _low_of(values: Floats, flat: npt.NDArray[np.intp], count: int) -> npt.NDArray[np.float64]:
