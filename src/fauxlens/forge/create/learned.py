@@ -53,6 +53,7 @@ class Learned(Method):
         licence="Apache-2.0 (code and weights); the card beside the weights names the photos they were trained on",
         about="A narrow LaMa that adds to a smooth fill; trained by the recipe `learned`.",
         shortest=16,
+        deterministic=True,
         limits=("Small: the middle of a large hole stays smooth.", "The seed changes nothing."),
     )
 
