@@ -40,7 +40,7 @@ FAST = {"steps": 3, "enlarge": False}
 
 
 def _mask(height: int = 64, width: int = 96) -> np.ndarray:
-    """A hole at the upper right, symmetric in no way; its borders are even, as the tiny latents' cells are."""
+    """A hole at the upper right, symmetric in no way."""
     mask = np.zeros((height, width), dtype=bool)
     mask[8:30, 50:90] = True
     mask[30:44, 78:90] = True
@@ -164,6 +164,15 @@ def test_the_record_is_json_and_tells_what_decided(method):
     assert "base" in facts["weights"]
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_half_precision_runs_through(folders, name):
+    method = _loaded(folders, name, precision="bfloat16", steps=2)
+    fill = method.fill(_request())
+    assert method.pipe.unet.dtype == torch.bfloat16
+    assert fill.parameters["precision"] == "bfloat16"
+    assert len(np.unique(fill.pixels)) > 20
+
+
 def test_any_size_comes_back(methods):
     pixels = drawn_picture(61, 90)
     mask = _mask(61, 90)
@@ -199,8 +208,8 @@ def test_sizes_are_the_models_own():
 
 
 def _as_seen(mask: np.ndarray) -> torch.Tensor:
-    """A mask (64, 96) at the size of the tiny latents, of which every cell is two pixels wide."""
-    return torch.from_numpy(mask[::2, ::2].astype(np.float32))
+    """A mask (64, 96) at the size of the tiny latents, of which every cell is four pixels wide."""
+    return torch.from_numpy(mask[::4, ::4].astype(np.float32))
 
 
 @pytest.mark.parametrize("name", ["sdxl", "powerpaint-v1"])
@@ -210,7 +219,7 @@ def test_inpainting_models_see_one_in_the_hole(methods, name):
         method.fill(_request())
     assert spy.calls
     for (sample, *_), _named in spy.calls:
-        assert sample.shape == (2, 9, 32, 48)
+        assert sample.shape == (2, 9, 16, 24)
         assert torch.equal(sample[0, 4], _as_seen(_mask()))
         assert torch.equal(sample[1, 4], sample[0, 4])
 
@@ -230,7 +239,7 @@ def test_the_base_model_of_sdxl_sees_no_mask_and_is_given_the_photo_back(methods
     method = methods["sdxl-base"]
     with Spy(method.pipe.unet) as spy, Spy(method.pipe.vae.decoder) as decoded:
         fill = method.fill(_request())
-    assert all(call[0][0].shape == (2, 4, 32, 48) for call in spy.calls)
+    assert all(call[0][0].shape == (2, 4, 16, 24) for call in spy.calls)
     assert fill.parameters["unet_channels"] == 4
     # Outside the hole the last latent is the photo's own, whatever the seed.
     latent = decoded.calls[-1][0][0]
@@ -254,10 +263,10 @@ def test_branches_see_one_where_the_photo_is_kept_and_black_in_the_hole(methods,
     assert seen[:, hole].max() == -1 == seen[:, hole].min()
     assert seen[:, ~hole].max() > 0.5
     for (noisy, _level, condition, *_), _named in spy.calls:
-        assert noisy.shape == (2, 4, 32, 48)
+        assert noisy.shape == (2, 4, 16, 24)
         assert torch.equal(condition[0, 4], 1 - _as_seen(_mask()))
         assert torch.equal(condition[0], condition[1])
-    assert first.calls[0][0][0].shape == (2, 9, 32, 48)
+    assert first.calls[0][0][0].shape == (2, 9, 16, 24)
     latent = method.pipe.vae.encode(seen[None]).latent_dist.mode() * method.pipe.vae.config.scaling_factor
     torch.testing.assert_close(spy.calls[0][0][2][:1, :4], latent)
 
