@@ -38,8 +38,7 @@ _VARIANT = re.compile(r"\.([a-z_0-9]+)(?:-\d+-of-\d+)?\.safetensors$")
 
 _SPARED = ("safety_checker", "feature_extractor", "image_encoder")
 
-OPEN_RAIL = "use is restricted: read attachment A of the licence; what is made falls under it too"
-
+OPEN_RAIL = "attachment A of the licence lists uses that are not allowed, also of what is made"
 
 NO_FILTER = {"safety_checker": None, "requires_safety_checker": False}
 """The filter answers with a black picture, which would be an error; who publishes what was made looks at it first."""
@@ -160,8 +159,8 @@ class DiffusionMethod(Method):
             num_inference_steps=settings.steps, guidance_scale=settings.guidance, **words, **given,
         )  # fmt: skip
 
-    def filled(self, pixels: Pixels, request: Request, **facts: Any) -> Fill:
-        """A frame with everything that decided it."""
+    def filled(self, pixels: Pixels, request: Request, *, weights: Sequence[str] = (), **facts: Any) -> Fill:
+        """A frame with everything that decided it: of all digests only those of `weights`, where it names some."""
         import torch
 
         diffusers = need("diffusers", "forge", self.card.title)
@@ -172,7 +171,8 @@ class DiffusionMethod(Method):
             "guidance": settings.guidance, "enlarge": settings.enlarge, "seed": request.seed,
             "words_lost": words_lost(self.pipe.tokenizer, request.prompt or ""),
             "pipeline": self.pipeline_kind, "scheduler": type(self.pipe.scheduler).__name__,
-            "precision": self.precision, "device": self.device, "weights": dict(self._digests),
+            "precision": self.precision, "device": self.device,
+            "weights": {name: one for name, one in self._digests.items() if not weights or name in weights},
             "versions": {
                 "torch": str(torch.__version__), "diffusers": str(diffusers.__version__),
                 "transformers": str(transformers.__version__),
@@ -195,7 +195,9 @@ def load_pipeline(
             hint="give the folder that `hf download` or save_pretrained wrote",
         )  # fmt: skip
     options: dict[str, Any] = {
-        "local_files_only": True, "use_safetensors": True, "torch_dtype": getattr(torch, precision),
+        "local_files_only": True, "use_safetensors": True,
+        # The library's releases before 1.0 know it by this name, the later of them with a complaint.
+        "torch_dtype" if diffusers.__version__.startswith("0.") else "dtype": getattr(torch, precision),
         "variant": variant or None,
         # Loading in place needs another library; without it the library would only complain.
         "low_cpu_mem_usage": importlib.util.find_spec("accelerate") is not None,
