@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,14 +16,22 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from drawn import drawn_picture
 from fauxlens.core.errors import BadFrame, BadSetting, BadWeights, MissingExtra, NoWeights
 from fauxlens.forge.compose import compose
 from fauxlens.forge.create.method import Method, Request, load_method
 from fauxlens.forge.create.nets.brushnet import from_unet
-from fauxlens.forge.create.pipelines import DiffusionMethod, checked_frame, native_size, pipeline_digest, seeded
+from fauxlens.forge.create.pipelines import (
+    NO_FILTER,
+    DiffusionMethod,
+    checked_frame,
+    load_pipeline,
+    native_size,
+    pipeline_digest,
+    seeded,
+)
 from fauxlens.forge.create.task_words import MODES, TaskWords
 from tiny_pipelines import (
     TASKS,
@@ -475,6 +484,53 @@ def test_folders_that_hold_something_else(folders, tmp_path):
     (tmp_path / "base").symlink_to(folders["brushnet"] / "base", target_is_directory=True)
     with pytest.raises(BadWeights, match=r"not an inpainting model .*got 4"):
         load_method("powerpaint-v1", FAST, weights=tmp_path).fill(_request())
+
+
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [
+        ("unet", "conv_out.weight"),
+        ("vae", "decoder.conv_out.weight"),
+        ("text_encoder", "final_layer_norm.bias"),
+    ],
+)
+def test_files_that_lack_tensors_are_refused_and_never_filled_with_chance(base, tmp_path, part, name):
+    shutil.copytree(base, tmp_path / "base")
+    (path,) = (tmp_path / "base" / part).glob("*.safetensors")
+    state = load_file(path)
+    (gone,) = [one for one in state if one.endswith(name)]
+    del state[gone]
+    save_file(state, path, {"format": "pt"})
+    with pytest.raises(BadWeights, match=rf"{part}: 1 tensors are missing \(wanted .*{name}"):
+        load_pipeline(
+            "StableDiffusionPipeline", tmp_path / "base", device="cpu", precision="float32", variant="", purpose="",
+            **NO_FILTER,
+        )  # fmt: skip
+
+
+def test_files_with_older_names_are_read(base, tmp_path):
+    """As those of Stable Diffusion 1.5 are: both libraries have renamed tensors since."""
+    shutil.copytree(base, tmp_path / "base")
+    asked = {"device": "cpu", "precision": "float32", "variant": "", "purpose": "", **NO_FILTER}
+    now = load_pipeline("StableDiffusionPipeline", base, **asked)
+    for part in ("vae", "text_encoder"):
+        (path,) = (tmp_path / "base" / part).glob("*.safetensors")
+        state = load_file(path)
+        if part == "text_encoder":
+            older = {"text_model." + name.removeprefix("text_model."): one for name, one in state.items()}
+            older["text_model.embeddings.position_ids"] = torch.arange(77)[None]
+        else:
+            older = {
+                name.replace("to_q", "query").replace("to_k", "key").replace("to_v", "value")
+                .replace("to_out.0", "proj_attn"): one
+                for name, one in state.items()
+            }  # fmt: skip
+            assert set(older) != set(state)
+        save_file(older, path, {"format": "pt"})
+    then = load_pipeline("StableDiffusionPipeline", tmp_path / "base", **asked)
+    for part in ("vae", "text_encoder"):
+        one, other = now.components[part].state_dict(), then.components[part].state_dict()
+        assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 @pytest.mark.parametrize(("value", "said"), [(-100.0, "black all over"), (float("nan"), "numbers that are none")])
