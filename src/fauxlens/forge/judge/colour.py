@@ -21,7 +21,7 @@ _QUANTILE = 0.9
 class ColourCollapseSettings:
     """The share of its colours that a region must keep, and from how many on it had any."""
 
-    limit: float = 0.15
+    limit: float = 0.08
     coloured: float = 8.0  # chroma in Lab
     fewest: int = 64  # pixels
 

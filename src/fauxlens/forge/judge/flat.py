@@ -2,7 +2,8 @@
 
 Two measures. The local entropy is that of grey levels in small tiles: a smear has next to none. The repetition is
 the highest peak of the region's autocorrelation away from its centre: wallpaper has one near 1. Skies are flat and
-facades repeat themselves in real photos, so both are compared with the same region of the original.
+facades repeat themselves in real photos, so both are compared with the same region of the original. The limits let
+nearly all real content of other photos pass and stop fills of one colour, wallpaper, and the worst smears.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ _OVERLAP = 0.25
 class FlatTextureSettings:
     """What is flat, how much must have been lost, and how much more a pattern may repeat itself than before."""
 
-    flat_bits: float = 1.5  # a region with less local entropy is flat
+    flat_bits: float = 0.75  # a region with less local entropy is flat
     lost_bits: float = 1.0  # and was flattened if it had this much more
-    repetition: float = 0.35  # peak of the autocorrelation above the original's
+    repetition: float = 0.5  # peak of the autocorrelation above the original's
     fewest_tiles: int = 4
 
     def __post_init__(self) -> None:
