@@ -34,6 +34,8 @@ OWN_REGRESSOR = Path(__file__).parent.parent / "weights" / "brisque.json"
 _WINDOW = (7, 7)
 _SIGMA = 7 / 6
 _CONTRAST_FLOOR = 1 / 255
+_NO_CONTRAST = 1e-6
+"""Of the mean square of the contrasts; photos have more than a hundredth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +155,8 @@ def brisque_score(pixels: Pixels, regressor: Regressor | None = None) -> float |
     if min(pixels.shape[:2]) < SMALLEST_SIDE:
         return None
     features = brisque_features(pixels)
-    # A picture without any contrast has no statistics; whatever a regressor says of zeros means nothing.
-    if not features[1] > 0:
+    # A picture without any contrast has no statistics; whatever a regressor says of rounding means nothing.
+    if features[1] < _NO_CONTRAST:
         return None
     return (own_regressor() if regressor is None else regressor).score(features)
 

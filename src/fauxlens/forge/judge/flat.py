@@ -22,8 +22,9 @@ from fauxlens.forge.region import Mask
 _TILE = 16
 _LEVELS = 64
 _LONGEST = 256
-"""Patterns are looked for at this size: what repeats itself within four pixels of it is texture."""
+"""Patterns are looked for at this size."""
 _NEAREST = 8
+"""Pixels at that size: what is like itself when moved by less is smooth, and repeats nothing."""
 _OVERLAP = 0.25
 """The share of the region that must lie over itself when moved, for the likeness to mean anything."""
 
