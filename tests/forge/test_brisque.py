@@ -98,11 +98,11 @@ def test_our_regressor_orders_damages():
     pixels = photo_like(5, 256, 320)
     plain = brisque_score(pixels)
     assert plain is not None
-    for ladder in ("blur:sigma={}", "noise:deviation={}", "jpeg:quality={}"):
-        strengths = (30, 15, 8) if "jpeg" in ladder else (1, 2, 4) if "blur" in ladder else (10, 25, 45)
-        scores = [brisque_score(parse_chain(ladder.format(one)).apply(pixels, seed=0).pixels) for one in strengths]
-        assert scores[0] < scores[1] < scores[2]
-        assert plain < scores[1]
+    ladders = {"blur:sigma={}": (1, 2, 4), "noise:deviation={}": (10, 25, 45), "jpeg:quality={}": (30, 15, 8)}
+    for ladder, strengths in ladders.items():
+        damaged = [parse_chain(ladder.format(one)).apply(pixels, seed=0).pixels for one in strengths]
+        weak, middle, strong = (brisque_score(one) for one in damaged)
+        assert plain < weak < middle < strong
 
 
 def test_our_regressor_says_what_it_was_fitted_on():

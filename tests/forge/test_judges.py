@@ -24,6 +24,13 @@ def blob(height=160, width=208, x=104, y=80, radius=46):
     return ((across - x) / 1.3) ** 2 + (down - y) ** 2 < radius**2
 
 
+def block():
+    """A region that fills its own tight crop."""
+    mask = np.zeros((160, 208), bool)
+    mask[24:136, 40:170] = True
+    return mask
+
+
 def spliced(original, made, mask):
     return np.where(mask[..., None], made, original)
 
@@ -92,7 +99,7 @@ CASES = [
         other_content,
         lambda: exhibit(degraded("blur:sigma=4", photo_like(0)), mask=np.ones((160, 208), bool)),
     ),
-    ("local-brisque", other_content, lambda: exhibit(degraded("blur:sigma=4", photo_like(0)))),
+    ("local-brisque", other_content, lambda: exhibit(degraded("blur:sigma=4", photo_like(0)), mask=block())),
     ("seam", telea, brighter),
     ("flat", other_content, lambda: exhibit(np.full((160, 208, 3), 120, np.uint8))),
     ("flat", other_content, wallpaper),
