@@ -17,7 +17,11 @@ from fauxlens.forge.judge.judge import Exhibit, Judge, Ruling
 
 @dataclass(frozen=True, kw_only=True)
 class WholeBrisqueSettings:
-    """The highest score that passes."""
+    """The highest score that passes; 60 is the paper's.
+
+    On 150 photos that our regressor was not fitted on: none above 60 as they are, 85 % with a blur of sigma 2, 30 % as
+    JPEG 15, 1 % with noise of deviation 20. It never stops a small bad fill in a good photo.
+    """
 
     limit: float = 60.0
 
@@ -44,7 +48,11 @@ class WholeBrisque(Judge):
 
 @dataclass(frozen=True, kw_only=True)
 class LocalBrisqueSettings:
-    """By how much the region may be worse than it was, and from what size on that can be said."""
+    """By how much the region may be worse than it was, and from what size on that can be said.
+
+    On 60 photos and three regions of each, regions saved again as JPEG 75 reached 24; another photo's content passes
+    30 in 2 to 5 %, Telea's fills in 2 to 45 % (its backgrounds most often), a blur of sigma 4 in 18 to 87 %.
+    """
 
     limit: float = 30.0
     smallest_side: int = 64

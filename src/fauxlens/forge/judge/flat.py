@@ -31,7 +31,11 @@ _OVERLAP = 0.25
 
 @dataclass(frozen=True, kw_only=True)
 class FlatTextureSettings:
-    """What is flat, how much must have been lost, and how much more a pattern may repeat itself than before."""
+    """What is flat, how much must have been lost, and how much more a pattern may repeat itself than before.
+
+    On 60 photos and three regions of each this stops 98 % of fills of one colour, 88 % of wallpaper, 25 % of Telea's
+    backgrounds and 5 % of its smaller fills; 2 % of another photo's content, and nothing that was only saved again.
+    """
 
     flat_bits: float = 0.75  # a region with less local entropy is flat
     lost_bits: float = 1.0  # and was flattened if it had this much more
