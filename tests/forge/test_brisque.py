@@ -207,6 +207,19 @@ def test_the_judge_with_other_coefficients(tmp_path):
     assert low.passed is (low.value <= 0)
 
 
+def test_an_installed_package_is_found_and_not_run(tmp_path, monkeypatch):
+    models = tmp_path / "brisque" / "models"
+    models.mkdir(parents=True)
+    (tmp_path / "brisque" / "__init__.py").write_text("raise AssertionError('was run')", encoding="utf-8")
+    (models / "svm.txt").write_text(TOY_VECTORS, encoding="utf-8")
+    (models / "ranges.txt").write_text(toy_ranges(), encoding="utf-8")
+    monkeypatch.setenv("FAUXLENS_WEIGHTS", str(tmp_path / "none"))
+    monkeypatch.syspath_prepend(tmp_path)
+    pixels = photo_like(1, 64, 64)
+    ruling = load_judge("brisque-package").rule(Exhibit(original=pixels, forged=pixels, mask=np.eye(64, dtype=bool)))
+    assert ruling.value == pytest.approx(brisque_score(pixels, brisque_package.read_coefficients(models)))
+
+
 def toy_manifest(root, count):
     samples = []
     for number in range(count):

@@ -14,6 +14,7 @@ from fauxlens.core.errors import BadSetting, BadShape, UnknownName
 from fauxlens.forge.judge import JUDGES
 from fauxlens.forge.judge.judge import Exhibit, Ruling, load_judge, passes
 from fauxlens.images.degrade import parse_chain
+from fauxlens.images.resample import resize
 from photo_like import photo_like
 
 OFFLINE = sorted(set(JUDGES) - {"brisque-package", "clip-score", "dreamsim"})
@@ -192,6 +193,19 @@ def test_a_region_too_small_to_say(name, fragment):
     ruling = load_judge(name).rule(exhibit(photo_like(7), mask=mask))
     assert (ruling.value, ruling.passed) == (None, None)
     assert fragment in ruling.note
+
+
+def test_a_large_soft_photo_is_no_blurred_one():
+    photo = photo_like(0)
+    large = resize(photo, (480, 624), "bicubic")
+    small, shrunk, soft = (
+        load_judge("brisque", {"longest": longest}).rule(
+            Exhibit(original=one, forged=one, mask=np.eye(*one.shape[:2]) > 0)
+        )
+        for longest, one in ((208, photo), (208, large), (624, large))
+    )
+    assert abs(shrunk.value - small.value) < 8
+    assert soft.value > small.value + 15
 
 
 def test_grey_photos_have_no_colour_to_lose():

@@ -22,11 +22,15 @@ import numpy.typing as npt
 
 from fauxlens.core.errors import BadShape, BadWeights
 from fauxlens.forge.judge.grey import Plane, luma
+from fauxlens.images.resample import resize_longest
 from fauxlens.images.shapes import Pixels, require_rgb
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 FEATURES = 36
+LONGEST = 512
+"""Our regressor was fitted at this size, and the published coefficients were checked at it. Large photos are soft at
+full size, which would be taken for a blur."""
 SMALLEST_SIDE = 16
 """Half the size must still hold the window of local contrast."""
 OWN_REGRESSOR = Path(__file__).parent.parent / "weights" / "brisque.json"
@@ -112,6 +116,11 @@ def brisque_features(pixels: Pixels) -> Floats:
     height, width = grey.shape
     half = cv2.resize(grey, (width // 2, height // 2), interpolation=cv2.INTER_CUBIC)
     return np.concatenate([_features_of(grey), _features_of(np.asarray(half, dtype=np.float64))])
+
+
+def at_fitted_size(pixels: Pixels, longest: int = LONGEST) -> Pixels:
+    """`pixels` with a longer side of at most `longest`."""
+    return resize_longest(pixels, longest, "lanczos", enlarge=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

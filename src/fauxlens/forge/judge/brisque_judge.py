@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fauxlens.forge.judge.bounds import require_between
-from fauxlens.forge.judge.brisque import brisque_score
+from fauxlens.forge.judge.brisque import LONGEST, at_fitted_size, brisque_score
 from fauxlens.forge.judge.grey import tight_box
 from fauxlens.forge.judge.judge import Exhibit, Judge, Ruling
 
@@ -24,9 +24,11 @@ class WholeBrisqueSettings:
     """
 
     limit: float = 60.0
+    longest: int = LONGEST  # larger pictures are shrunk to it
 
     def __post_init__(self) -> None:
         require_between("limit", self.limit, 0.0, 200.0)
+        require_between("longest", self.longest, 64, 100_000)
 
 
 class WholeBrisque(Judge):
@@ -40,7 +42,7 @@ class WholeBrisque(Judge):
         """Score the forged picture."""
         limit: float = self.settings.limit
         wording = f"at most {limit:g}"
-        score = brisque_score(exhibit.forged)
+        score = brisque_score(at_fitted_size(exhibit.forged, self.settings.longest))
         if score is None:
             return Ruling(self.name, None, None, wording, "too small a picture, or one without any contrast")
         return Ruling(self.name, score, score <= limit, wording)
