@@ -27,10 +27,9 @@ import numpy as np
 from fauxlens.core.errors import BadManifest
 from fauxlens.core.files import write_text
 from fauxlens.core.seeds import seed_for
-from fauxlens.forge.judge.brisque import Floats, Regressor, brisque_features
+from fauxlens.forge.judge.brisque import Floats, Regressor, at_fitted_size, brisque_features
 from fauxlens.images.degrade import Chain, parse_chain
 from fauxlens.images.picture import read_picture
-from fauxlens.images.resample import resize_longest
 from fauxlens.images.shapes import Pixels
 from fauxlens.manifest.manifest import Manifest, read_manifest
 from fauxlens.manifest.sample import Sample
@@ -40,7 +39,6 @@ BASE = 13.3
 """The measured mean of real photos."""
 MEASURED = {"blur": 0.85, "noise": 0.03, "jpeg": 0.36}
 """The share above 60 at severity 1, by the published coefficients on 39 photos."""
-LONGEST = 512
 CENTRES = 200
 CLIP = 1.1
 FOLDS = 5
@@ -126,8 +124,8 @@ def chosen(manifest: Manifest, split: str, count: int, salt: str) -> list[Sample
 
 
 def read_whole(manifest: Manifest, sample: Sample) -> Pixels:
-    """The photo, with a longer side of at most 512."""
-    return resize_longest(read_picture(manifest.path_of(sample)).pixels, LONGEST, "lanczos", enlarge=False)
+    """The photo, at the size that judges score."""
+    return at_fitted_size(read_picture(manifest.path_of(sample)).pixels)
 
 
 def measure(pixels: Pixels, image_id: str, owner: int, rows: Rows) -> None:

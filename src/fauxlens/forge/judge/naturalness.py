@@ -28,7 +28,11 @@ _FLOOR = 1e-6
 
 @dataclass(frozen=True, kw_only=True)
 class NaturalnessSettings:
-    """By how much the region may be stranger than it was, and how many tiles it and its photo must have."""
+    """By how much the region may be stranger than it was, and how many tiles it and its photo must have.
+
+    On 60 photos and three regions of each, regions saved again reached 6, another photo's content 26 (but for one
+    white sky); Telea's fills have a median of 12 to 22 and pass 30 in 5 to 25 %, fills of one colour in 85 %.
+    """
 
     limit: float = 30.0
     fewest_tiles: int = 4
