@@ -27,6 +27,7 @@ from fauxlens.cli import (
     fetch,
     forge,
     inspect,
+    protocols,
     prune,
     scan,
     select,
@@ -99,6 +100,7 @@ app.command("unpack")(fetch.unpack_command)
 app.command("extract-reals")(extract.command)
 app.command("prune")(prune.command)
 app.command("detectors")(detectors.command)
+app.command("protocols")(protocols.command)
 app.add_typer(weights.app, name="weights")
 app.command("export")(export.command)
 app.command("status")(status.command)
