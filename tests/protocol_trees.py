@@ -17,6 +17,7 @@ CORVI = (
     *("progan", "stylegan2", "stylegan3", "biggan", "eg3d", "taming_trans"),
     *("dalle_mini", "dalle2", "glide", "latent_diff", "stable_diff", "adm"),
 )
+FIT = "; a calibration image of the test set it is in"
 PRACTICAL = ("DreamBooth", "MidjourneyV4", "MidjourneyV5", "NightCafe", "StableAI", "YiJian")
 
 
@@ -76,10 +77,10 @@ def corvi(root: Path) -> None:
         for n in range(2):
             path = f"fakes/{generator}, no {n}.png"
             toy.picture(root / path, seed=number + n)
-            rows.append([path, "1", generator, "lists: corvi" + ", corvi_calibration" * (number + n == 0)])
+            rows.append([path, "1", generator, "lists: corvi" + FIT * (number + n == 0)])
     for n in range(3):
         toy.picture(root / "reals" / f"{n}.png", seed=90 + n)
-        rows.append([f"reals/{n}.png", "0", "", "lists: corvi" + ", corvi_calibration" * (n == 0)])
+        rows.append([f"reals/{n}.png", "0", "", "lists: corvi" + FIT * (n == 0)])
     _list(root, rows)
 
 
@@ -94,8 +95,7 @@ def practical(root: Path) -> None:
             for label, folder in (("1", "fakes"), ("0", "reals")):
                 path = f"{folder}/{name}_{n}.png"
                 toy.picture(root / path, seed=10 * number + n)
-                in_fit = ", practical_calibration" * (number + n == 0)
-                rows.append([path, label, "", f"lists: practical_{name}{in_fit}"])
+                rows.append([path, label, "", f"lists: practical_{name}" + FIT * (number + n == 0)])
     _list(root, rows)
 
 

@@ -133,7 +133,7 @@ def test_a_text_can_be_asked_for_a_piece():
             "label": ["real"] * 4,
             "notes": ["lists: test_all, test_gan x2", "lists: test_all", "a.b", None],
         },
-        Path("."),
+        Path(),
     )
 
     def ids(condition):

@@ -20,7 +20,7 @@ def command(
     ] = None,
     json: AsJson = False,
 ) -> int:
-    """Every published table as data: what it asks for, which data it needs, what was published; one of them in words."""
+    """Every published table as data: what it needs and what was published; with a name, one of them in words."""
     from fauxlens.evaluate.protocol import protocol_names, read_protocol
 
     if name is not None:
@@ -101,9 +101,8 @@ def _show(protocol: Protocol, json: bool) -> int:
 def _calibration(protocol: Protocol) -> str:
     if protocol.calibration == "none":
         return ""
-    where = " and ".join(protocol.calibrate)
-    left = "scored with the rest" if protocol.calibration == "published" else "not scored"
-    return f"{protocol.calibration}: a logistic fit on {where}, which are {left}"
+    left = "are scored with the rest" if protocol.calibration == "published" else "are not scored"
+    return f"{protocol.calibration}: a logistic fit on what the notes call a calibration image; these {left}"
 
 
 def _pictures(part: Part) -> str:

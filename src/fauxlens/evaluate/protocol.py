@@ -54,6 +54,15 @@ class Row:
     training: str = ""  # in words: on what it was trained
     setting: str = ""
 
+    def is_training(self, weights: str) -> bool:
+        """Whether weights of this name are this row's training: a set of ours, or a file that is called after it.
+
+        >>> row = Row(name="TruFor, GAN", weights=("br-gen-gan",))
+        >>> row.is_training("br-gen-gan"), row.is_training("br-gen-gan.pth.tar"), row.is_training("br-gen-gan-2.pth")
+        (True, True, False)
+        """
+        return any(weights == one or weights.startswith(f"{one}.") for one in self.weights)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
@@ -87,7 +96,6 @@ class Protocol:
     threshold: float = 0.5
     preprocessing: str = ""  # in words, where it is not the detector's own
     calibration: Literal["none", "published", "clean"] = "none"
-    calibrate: tuple[str, ...] = ()  # conditions for the pictures that the logistic fit is made on, out of all rows
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # identification: class -> values of `column`
     column: str = ""  # identification: the manifest's column that tells the class
     axis: str = ""  # sweep: what the level is
@@ -116,8 +124,6 @@ class Protocol:
                 raise unknown(one.row, rows, f"row (published, protocol {self.name})")
             if one.metric not in self.metrics:
                 raise unknown(one.metric, self.metrics, f"metric (published, protocol {self.name})")
-        if self.calibrate and self.calibration == "none":
-            raise BadSetting("pictures to calibrate on, and no calibration", where=self.name)
         if (self.view == "identification") != bool(self.column):
             raise BadSetting("identification names the column that tells the class", where=self.name)
 
@@ -133,9 +139,7 @@ class Protocol:
     def row_of(self, detector: str, weights: str, setting: str = "") -> Row | None:
         """The row that predictions of this detector with these weights are; None when they are none of them."""
         for row in self.rows:
-            # A file of the user's own is called after the training, whatever suffix its trainer gave it.
-            named = any(weights == one or weights.startswith(f"{one}.") for one in row.weights)
-            if row.detector == detector and named and row.setting in ("", setting):
+            if row.detector == detector and row.is_training(weights) and row.setting in ("", setting):
                 return row
         return None
 
