@@ -143,7 +143,7 @@ def _method(
         method.fill(asked)
         seconds, made = _timed(lambda: method.fill(asked))
     except FauxlensError as bad:
-        return Part(key, units, None, f"absent: {bad.what.partition(",")[0].partition(":")[0]}"), None
+        return Part(key, units, None, f"absent: {bad.what.partition(',')[0].partition(':')[0]}"), None
     return Part(key, units, seconds, MEASURED), made.pixels
 
 
