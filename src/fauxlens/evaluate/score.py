@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -115,10 +116,14 @@ class Scored:
 
     def cell(self, row: str, part: str, metric: str) -> Cell:
         """One cell; its name as in the protocol."""
-        for one in self.cells:
-            if (one.row, one.part, one.metric) == (row, part, metric):
-                return one
-        raise BadSetting("no such cell", where=self.protocol.name, got=f"{row}, {part}, {metric}")
+        found = self._by_place.get((row, part, metric))
+        if found is None:
+            raise BadSetting("no such cell", where=self.protocol.name, got=f"{row}, {part}, {metric}")
+        return found
+
+    @cached_property
+    def _by_place(self) -> dict[tuple[str, str, str], Cell]:
+        return {(one.row, one.part, one.metric): one for one in self.cells}
 
     def material(self, run: str, part: str) -> Material | None:
         """The pictures behind a cell; None where none was brought."""
