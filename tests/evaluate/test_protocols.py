@@ -13,6 +13,7 @@ from PIL import Image
 import protocol_trees
 from fauxlens.core.errors import BadSetting, UnknownName
 from fauxlens.detectors import br_gen, detector_class, published
+from fauxlens.evaluate.page import report_of
 from fauxlens.evaluate.predictions import Predictions, predictions_of, write_mask
 from fauxlens.evaluate.protocol import VIEWS, Protocol, protocol_names, read_protocol
 from fauxlens.evaluate.score import Entry, score
@@ -427,5 +428,8 @@ def test_every_protocol_runs_from_scan_to_table(name, entries):
             guessed = cells[guess, part.name, "Real R@50"].estimate.value
             reals = COUNTS[name][part.name][0]
             assert (guessed * reals / top) == pytest.approx(round(guessed * reals / top)), "a share of so many"
+    table = report_of(scored, gallery=2)
+    (long,) = (one for one in table.tables() if len(one.rows) == len(scored.cells))
+    assert {(row[0], row[1]) for row in long.rows} == {(one.row, one.part) for one in scored.cells}
     # Nothing here is one of the published rows, so nothing is held against them.
     assert {one.verdict for one in scored.cells} <= {"not published", "not measured", "not comparable"}
