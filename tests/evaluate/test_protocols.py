@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from PIL import Image
 import protocol_trees
 from fauxlens.core.errors import BadSetting, UnknownName
 from fauxlens.detectors import br_gen, detector_class, published
-from fauxlens.evaluate.page import report_of
+from fauxlens.evaluate.page import report_of, tables_of
 from fauxlens.evaluate.predictions import Predictions, predictions_of, write_mask
 from fauxlens.evaluate.protocol import VIEWS, Protocol, protocol_names, read_protocol
 from fauxlens.evaluate.score import Entry, score
@@ -428,8 +429,45 @@ def test_every_protocol_runs_from_scan_to_table(name, entries):
             guessed = cells[guess, part.name, "Real R@50"].estimate.value
             reals = COUNTS[name][part.name][0]
             assert (guessed * reals / top) == pytest.approx(round(guessed * reals / top)), "a share of so many"
-    table = report_of(scored, gallery=2)
-    (long,) = (one for one in table.tables() if len(one.rows) == len(scored.cells))
-    assert {(row[0], row[1]) for row in long.rows} == {(one.row, one.part) for one in scored.cells}
+    *wide, long = tables_of(scored)
+    assert len(wide) == len(found.metrics)
+    assert [(row[0], row[1]) for row in long.rows] == [(one.row, one.part) for one in scored.cells]
     # Nothing here is one of the published rows, so nothing is held against them.
     assert {one.verdict for one in scored.cells} <= {"not published", "not measured", "not comparable"}
+
+
+@pytest.mark.parametrize(
+    ("name", "figure"),
+    [
+        ("unbiased-raw", "matrix-accuracy"),
+        ("temporal", "sweep-auc"),
+        ("br-gen-figure-5", "masks"),
+        ("imaginet-identification", "confusion-"),
+    ],
+)
+def test_each_view_has_its_figure(name, figure, entries):
+    found = read_protocol(name)
+    page = report_of(score(found, entries(found, 0.0), resamples=20), gallery=2)
+    assert any(one.name.startswith(figure) for section in page.sections for one in section.figures)
+
+
+def test_a_file_called_after_a_training_is_held_against_its_row(entries):
+    found = read_protocol("br-gen-table-4")
+    (entry,) = entries(found, 0.0)
+    facts = {**entry.predictions.facts, "detector": "trufor", "weights": "br-gen-gan.pth"}
+    scored = score(found, [replace(entry, predictions=replace(entry.predictions, facts=facts))], resamples=20)
+    assert [run.name for run in scored.runs] == ["TruFor, GAN"]
+    cell = scored.cell("TruFor, GAN", "Diffusion", "Gen. R@50")
+    assert (cell.published, cell.verdict) == (0.206, "not comparable")
+    # Eighteen forgeries are not the release.
+    assert cell.reasons[0].startswith("other data: ")
+    assert scored.cell("TruFor, GAN", "GAN", "Gen. R@50").published is None
+
+
+def test_what_is_drawn_one_to_one_is_the_same_every_time(entries):
+    found = read_protocol("br-gen-table-2")
+    again = [score(found, entries(found, 0.0), resamples=20) for _ in range(2)]
+    ids = [one.material(one.runs[0].name, "all").ids.tolist() for one in again]
+    assert ids[0] == ids[1]
+    other = score(replace(found, seeds=(1,)), entries(found, 0.0), resamples=20)
+    assert other.material(other.runs[0].name, "all").ids.tolist() != ids[0]
