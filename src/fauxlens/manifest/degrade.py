@@ -71,7 +71,9 @@ def degrade(
         else:
             rows.append(_row(sample, outcome.result, folder))
     history = (*usable.history, f"degraded by '{name}' ({chain}), seed {seed}")
-    facts = {"degraded_by": name, "chain": str(chain), "seed": seed}
+    # What the originals' layout said still holds: whoever scores the copy asks which dataset it is, and how much of it.
+    kept = {key: usable.facts[key] for key in ("layout", "published") if key in usable.facts}
+    facts = {**kept, "degraded_by": name, "chain": str(chain), "seed": seed}
     made = Manifest.from_samples(rows, folder, name=f"{manifest.name}-degraded", history=history, facts=facts)
     made.save(folder / "manifest.parquet")
     return made
