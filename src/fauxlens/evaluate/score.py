@@ -412,6 +412,8 @@ def _degraded_as(part: Part, taken: Taken) -> tuple[str, ...] | None:
     """Whether these pictures went through what the part asks for (None: no), and what is odd about it."""
     if not part.degrade or not taken.degraded_by:
         return () if part.degrade == taken.degraded_by else None
+    if tuple(taken.entry.manifest.facts.get("only") or ()) != part.degrade_only:
+        return None
     chain = str(taken.entry.manifest.facts.get("chain") or "")
     try:
         wanted = str(read_chain(part.degrade))
