@@ -30,6 +30,7 @@ from fauxlens.cli import (
     inspect,
     leaderboard,
     predict,
+    protocols,
     prune,
     scan,
     score,
@@ -108,6 +109,7 @@ app.command("score")(score.command)
 app.command("compare")(compare.command)
 app.command("leaderboard")(leaderboard.command)
 app.command("detectors")(detectors.command)
+app.command("protocols")(protocols.command)
 app.add_typer(weights.app, name="weights")
 app.command("export")(export.command)
 app.command("status")(status.command)

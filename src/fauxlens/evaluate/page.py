@@ -68,6 +68,11 @@ def report_of(scored: Scored, *, minus: Mapping[str, Any] | None = None, gallery
     )  # fmt: skip
 
 
+def tables_of(scored: Scored) -> tuple[Table, ...]:
+    """The tables of a score alone: for each metric as papers print it, then one line a cell."""
+    return _table_section(scored).tables
+
+
 def facts_of(scored: Scored, alarms: Sequence[FalseAlarms], held: Sequence[Control]) -> dict[str, Any]:
     """The machine-readable summary."""
     protocol = scored.protocol

@@ -25,7 +25,7 @@ from fauxlens.evaluate.predictions import Judged, Predictions, judged
 from fauxlens.evaluate.protocol import Part, Protocol, Row
 from fauxlens.images.degrade import read_chain
 from fauxlens.manifest.manifest import Manifest
-from fauxlens.manifest.select import matches
+from fauxlens.manifest.select import matches, one_to_one
 from fauxlens.metrics.arrays import Flags
 from fauxlens.metrics.interval import Estimate
 
@@ -282,12 +282,12 @@ def _published_row(protocol: Protocol, entry: Entry) -> tuple[Row | None, tuple[
         if row.name == entry.name:
             if row.detector and row.detector != detector:
                 reasons.append(f"another detector: {detector}, published for {row.detector}")
-            if row.weights and weights not in row.weights and not entry.predictions.is_random:
+            if row.weights and not row.is_training(weights) and not entry.predictions.is_random:
                 reasons.append(f"other training: weights '{weights}', published for {_training(row)}")
             return row, tuple(reasons)
     mine = [row for row in protocol.rows if row.detector and row.detector == detector]
     mine = [row for row in mine if row.setting in ("", setting)]
-    exact = [row for row in mine if weights in row.weights]
+    exact = [row for row in mine if row.is_training(weights)]
     if exact:
         return exact[0], tuple(reasons)
     open_rows = [row for row in mine if not row.weights]
@@ -362,6 +362,9 @@ def _served(
             low, high = part.area
             # A mask that covers all of the frame is below "100 %" as the papers write it.
             keep &= ~fake | ((areas >= low) & ((areas < high) | (high >= 1) & (areas <= 1)))
+        if part.one_to_one and (keep & fake).any() and (keep & ~fake).any():
+            drawn = one_to_one(manifest.where("part", keep), seed=protocol.seeds[0]).column("id")
+            keep &= np.asarray(pc.is_in(manifest.column("id"), drawn.combine_chunks()).to_numpy(), dtype=np.bool_)
         keeps.append(keep)
     masks = None
     if any(one.kind == "mask" for one in numbers) and keeps and np.any(keeps):
