@@ -147,6 +147,12 @@ def test_the_gallery_is_drawn_by_hash_and_not_chosen(scored: Scored) -> None:
     assert gallery_of(scored, 0) == []
 
 
+def test_a_gallery_protocol_shows_some_of_each_part(entries: list[Entry]) -> None:
+    found = score(table(view="gallery", metrics=("macro_f1",), published=()), entries, resamples=20)
+    methods = ["LaMa" in one.caption for one in gallery_of(found, 6)]
+    assert sum(methods) == 3
+
+
 def test_sweeps_are_curves_over_their_level(manifest: Manifest, tmp_path: Path) -> None:
     copies = [
         replace(manifest, name=f"q{q}", facts={"degraded_by": f"jpeg:quality={q}", "chain": f"jpeg:quality={q}"})
@@ -156,7 +162,7 @@ def test_sweeps_are_curves_over_their_level(manifest: Manifest, tmp_path: Path) 
     sweep = table(view="sweep", parts=parts, metrics=("accuracy",), axis="JPEG quality", published=())
     given = [Entry(said(one, drawn_scores(one, gap, seed=5)), one) for one, gap in zip(copies, (1, 3), strict=True)]
     found = score(sweep, given, resamples=30)
-    figures = [figure for section in report_of(found).sections for figure in section.figures]
+    figures = [figure for section in report_of(found, held=()).sections for figure in section.figures]
     (curve,) = [one for one in figures if one.name == "sweep-accuracy"]
     assert "over JPEG quality" in curve.alternative
     assert not [one for one in figures if one.name.startswith("matrix")]
@@ -165,10 +171,10 @@ def test_sweeps_are_curves_over_their_level(manifest: Manifest, tmp_path: Path) 
 
 
 def test_one_score_minus_another(entries: list[Entry], scored: Scored) -> None:
-    before = json.loads(to_json(dict(report_of(scored, gallery=0).facts)))
+    before = json.loads(to_json(dict(report_of(scored, gallery=0, held=()).facts)))
     better = [Entry(said(entries[0].manifest, drawn_scores(entries[0].manifest, 6, seed=1)), entries[0].manifest)]
     after = score(table(metrics=("accuracy",)), better, resamples=30)
-    report = report_of(after, minus=before, gallery=0)
+    report = report_of(after, minus=before, gallery=0, held=())
     (difference,) = [one for one in report.tables() if one.name == "difference"]
     wanted = (
         after.cell("NPR", "LaMa", "accuracy").estimate.value - scored.cell("NPR", "LaMa", "accuracy").estimate.value
@@ -177,7 +183,7 @@ def test_one_score_minus_another(entries: list[Entry], scored: Scored) -> None:
     assert difference.rows[0][3] == pytest.approx(wanted)
     assert difference.rows[0][4] == 0  # the same published number
     with pytest.raises(BadSetting, match="no cell in common"):
-        report_of(after, minus={**before, "cells": []})
+        report_of(after, minus={**before, "cells": []}, held=())
 
 
 def summary(row: str, value: float, half: float | None, **more: Any) -> dict[str, Any]:

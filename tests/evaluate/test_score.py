@@ -195,18 +195,25 @@ def test_other_training_is_not_compared(manifest: Manifest) -> None:
     assert verdict_of(manifest, table, weights="w")[1] == "pass"
 
 
-def test_a_row_without_weights_is_any_training_of_that_detector(manifest: Manifest) -> None:
+def test_a_row_without_weights_is_nobodys(manifest: Manifest) -> None:
     table = protocol(rows=(Row(name="NPR", detector="npr"),), published=(published("ADM", 100 * 5 / 6),))
-    assert verdict_of(manifest, table, weights="mine")[:2] == ("NPR", "pass")
-    assert verdict_of(manifest, table, weights="random", random=True)[1] == "not comparable"
+    assert verdict_of(manifest, table, weights="mine")[:2] == ("npr (mine)", "not comparable")
+    assert verdict_of(manifest, table, "NPR", weights="mine")[:2] == ("NPR", "not comparable")
 
 
-def test_of_several_trainings_the_user_says_which(manifest: Manifest) -> None:
-    rows = (Row(name="from SD", detector="npr"), Row(name="from ADM", detector="npr"), Row(name="CAT", detector="cat"))
+def test_of_several_trainings_the_name_of_the_file_or_the_user_says_which(manifest: Manifest) -> None:
+    rows = (
+        Row(name="from SD", detector="npr", weights=("toy-sd",)),
+        Row(name="from ADM", detector="npr", weights=("toy-adm",)),
+        Row(name="CAT", detector="cat", weights=("toy-adm",)),
+    )
     table = protocol(rows=rows, published=tuple(published("ADM", 100 * 5 / 6, one.name) for one in rows))
     assert verdict_of(manifest, table, weights="mine")[:2] == ("npr (mine)", "not published")
-    assert verdict_of(manifest, table, "from ADM", weights="mine")[:2] == ("from ADM", "pass")
-    _, verdict, reasons = verdict_of(manifest, table, "CAT", weights="mine")
+    assert verdict_of(manifest, table, weights="toy-adm.safetensors")[:2] == ("from ADM", "pass")
+    assert verdict_of(manifest, table, "from SD", weights="toy-sd")[:2] == ("from SD", "pass")
+    _, verdict, reasons = verdict_of(manifest, table, "from SD", weights="mine")
+    assert (verdict, reasons) == ("not comparable", ("other training: weights 'mine', published for toy-sd",))
+    _, verdict, reasons = verdict_of(manifest, table, "CAT", weights="toy-adm")
     assert verdict == "not comparable"
     assert reasons == ("another detector: npr, published for cat",)
 
