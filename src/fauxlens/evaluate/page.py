@@ -31,15 +31,25 @@ from fauxlens.report.gallery import Exhibit, mask_gallery
 
 _MOST_LINES = 8  # that one chart can bear
 _MOST_SHOWN = 6  # pictures of a gallery
+_MOST_DRAWN = 4  # heatmaps of a plain table
 _FEW = 100  # reals below which one false alarm in a hundred cannot be told
 _SLUG = re.compile(r"[^a-z0-9]+")
 
 
-def report_of(scored: Scored, *, minus: Mapping[str, Any] | None = None, gallery: int = _MOST_SHOWN) -> Report:
-    """The whole report; `minus` is the machine-readable summary of another score whose cells are subtracted."""
+def report_of(
+    scored: Scored,
+    *,
+    minus: Mapping[str, Any] | None = None,
+    gallery: int = _MOST_SHOWN,
+    held: Sequence[Control] | None = None,
+) -> Report:
+    """The whole report; `minus` is the machine-readable summary of another score whose cells are subtracted.
+
+    `held` are the controls, where they were measured already: of a large set they take longer than all the rest.
+    """
     protocol = scored.protocol
     alarms = false_alarms(scored)
-    held = controls(scored, alarms)
+    held = controls(scored, alarms) if held is None else held
     sections = [
         _alarm_section(scored, alarms),
         _table_section(scored),
@@ -323,7 +333,9 @@ def _matrices(scored: Scored) -> Iterator[Figure]:
     parts = _parts(scored)
     if len(parts) < 2 or scored.protocol.view in ("sweep", "time"):
         return
-    for metric in scored.protocol.metrics:
+    # A plain table has a dozen metrics; the first few are drawn, all are printed.
+    few = scored.protocol.metrics[:_MOST_DRAWN] if scored.protocol.view == "table" else scored.protocol.metrics
+    for metric in few:
         number = _number(scored, metric)
         if not number.is_share:
             continue
@@ -486,7 +498,7 @@ def gallery_of(scored: Scored, count: int) -> list[Exhibit]:
                 masks.setdefault(id, {})[one.run] = path
     found: list[Exhibit] = []
     runs = [run.name for run in scored.runs if any(run.name in of for of in masks.values())][:_MOST_SHOWN]
-    for id in sorted(candidates, key=lambda id: share_of("gallery", id)):
+    for id in _drawn(scored, candidates, count):
         if len(found) == count:
             break
         taken, row = candidates[id]
@@ -502,6 +514,19 @@ def gallery_of(scored: Scored, count: int) -> list[Exhibit]:
         facts = [one for one in (sample.method or sample.generator, sample.mask_type) if one]
         found.append(Exhibit(" · ".join([sample.path, *facts]), picture, truth, marked))
     return found
+
+
+def _drawn(scored: Scored, candidates: Mapping[str, Any], count: int) -> list[str]:
+    """Ids by their hash; of a gallery protocol a few of each part come first."""
+    drawn = sorted(candidates, key=lambda id: share_of("gallery", id))
+    if scored.protocol.view != "gallery":
+        return drawn
+    each = max(1, count // len(scored.protocol.parts))
+    first: dict[str, None] = {}
+    for part in scored.protocol.parts:
+        mine = {id for one in scored.served if one.part == part.name for id in one.material.ids.tolist()}
+        first |= dict.fromkeys([id for id in drawn if id in mine][:each])
+    return [*first, *(id for id in drawn if id not in first)]
 
 
 def _control_section(held: Sequence[Control]) -> Section:

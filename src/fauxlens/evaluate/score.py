@@ -282,7 +282,7 @@ def _published_row(protocol: Protocol, entry: Entry) -> tuple[Row | None, tuple[
         if row.name == entry.name:
             if row.detector and row.detector != detector:
                 reasons.append(f"another detector: {detector}, published for {row.detector}")
-            if row.weights and not row.is_training(weights) and not entry.predictions.is_random:
+            if not row.is_training(weights) and not entry.predictions.is_random:
                 reasons.append(f"other training: weights '{weights}', published for {_training(row)}")
             return row, tuple(reasons)
     mine = [row for row in protocol.rows if row.detector and row.detector == detector]
@@ -290,10 +290,8 @@ def _published_row(protocol: Protocol, entry: Entry) -> tuple[Row | None, tuple[
     exact = [row for row in mine if row.is_training(weights)]
     if exact:
         return exact[0], tuple(reasons)
-    open_rows = [row for row in mine if not row.weights]
-    if len(open_rows) == 1 and not reasons:
-        return open_rows[0], ()
     if len(mine) == 1:
+        # Beside the only row of this detector, so that a reader sees both, and why they are two things.
         if not reasons:
             reasons.append(f"other training: weights '{weights}', published for {_training(mine[0])}")
         return mine[0], tuple(reasons)
