@@ -171,10 +171,10 @@ def test_sweeps_are_curves_over_their_level(manifest: Manifest, tmp_path: Path) 
 
 
 def test_one_score_minus_another(entries: list[Entry], scored: Scored) -> None:
-    before = json.loads(to_json(dict(report_of(scored, gallery=0, held=()).facts)))
+    before = json.loads(to_json(dict(report_of(scored, held=(), drawings=False).facts)))
     better = [Entry(said(entries[0].manifest, drawn_scores(entries[0].manifest, 6, seed=1)), entries[0].manifest)]
     after = score(table(metrics=("accuracy",)), better, resamples=30)
-    report = report_of(after, minus=before, gallery=0, held=())
+    report = report_of(after, minus=before, held=(), drawings=False)
     (difference,) = [one for one in report.tables() if one.name == "difference"]
     wanted = (
         after.cell("NPR", "LaMa", "accuracy").estimate.value - scored.cell("NPR", "LaMa", "accuracy").estimate.value
@@ -260,11 +260,10 @@ def test_diagrams_are_the_same_bytes_and_have_words() -> None:
     ):
         figure = made()
         assert figure == made()
+        assert "one: 33% at 1 %" in figure.alternative or "calibration error" in figure.alternative
         assert figure.raster is not None
         with Image.open(BytesIO(figure.raster)) as picture:
             assert picture.width >= 800
-    assert "one: 33% at 1 %" in roc("r", "ROC", {"one": (FAKE, SCORE)}).alternative
-    assert "calibration error" in reliability_diagram("d", "R", reliability(FAKE, SCORE)).alternative
     assert "No pictures" in reliability_diagram("d", "R", reliability([], [])).alternative
 
 

@@ -42,20 +42,22 @@ def report_of(
     minus: Mapping[str, Any] | None = None,
     gallery: int = _MOST_SHOWN,
     held: Sequence[Control] | None = None,
+    drawings: bool = True,
 ) -> Report:
     """The whole report; `minus` is the machine-readable summary of another score whose cells are subtracted.
 
     `held` are the controls, where they were measured already: of a large set they take longer than all the rest.
+    Without `drawings` there are tables alone.
     """
     protocol = scored.protocol
     alarms = false_alarms(scored)
     held = controls(scored, alarms) if held is None else held
     sections = [
-        _alarm_section(scored, alarms),
+        _alarm_section(scored, alarms, drawings),
         _table_section(scored),
-        *_difference_section(scored, minus),
-        *_charts_section(scored),
-        *_gallery_section(scored, gallery),
+        *_difference_section(scored, minus, drawings),
+        *(_charts_section(scored) if drawings else ()),
+        *(_gallery_section(scored, gallery) if drawings else ()),
         _control_section(held),
         _how(scored),
     ]
@@ -149,7 +151,7 @@ def _verdict(scored: Scored, alarms: Sequence[FalseAlarms]) -> str:
     return "; ".join(told) + "."
 
 
-def _alarm_section(scored: Scored, alarms: Sequence[FalseAlarms]) -> Section:
+def _alarm_section(scored: Scored, alarms: Sequence[FalseAlarms], drawings: bool) -> Section:
     columns = (
         Column("detector"), Column("real pictures"), Column("sent through"),
         Column("called fake", unit="%", better="lower", format=".1f"), Column("low", unit="%", format=".1f"),
@@ -169,7 +171,7 @@ def _alarm_section(scored: Scored, alarms: Sequence[FalseAlarms]) -> Section:
     figures = []
     for number, run in enumerate(scored.runs, 1):
         mine = [one for one in alarms if one.run == run.name]
-        if 1 < len(mine) <= 40:
+        if drawings and 1 < len(mine) <= 40:
             names = [one.sort + (f", {one.processed}" if one.processed else "") for one in mine]
             figures.append(
                 charts.bars(
@@ -277,7 +279,7 @@ class _Footnotes:
         return [f"({number}) {why}." for why, number in self.numbers.items()]
 
 
-def _difference_section(scored: Scored, minus: Mapping[str, Any] | None) -> Iterator[Section]:
+def _difference_section(scored: Scored, minus: Mapping[str, Any] | None, drawings: bool) -> Iterator[Section]:
     """This score minus another, cell by cell, ours and the published ones."""
     if minus is None:
         return
@@ -304,7 +306,7 @@ def _difference_section(scored: Scored, minus: Mapping[str, Any] | None) -> Iter
                 found.setdefault(run.name, [float("nan")] * len(parts))[parts.index(part)] = (
                     float("nan") if ours is None else ours
                 )
-        if found and np.isfinite(list(found.values())).any():
+        if drawings and found and np.isfinite(list(found.values())).any():
             values = np.array(list(found.values()))
             reach = float(np.nanmax(np.abs(values))) or 1.0
             figures.append(
