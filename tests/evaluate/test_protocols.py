@@ -471,6 +471,22 @@ def test_a_file_called_after_a_training_is_held_against_its_row(entries):
     assert scored.cell("TruFor, GAN", "GAN", "Gen. R@50").published is None
 
 
+def test_a_test_split_alone_is_the_data_of_the_table(entries):
+    """Counts of the whole set are no matter when only its val split is on disk; those of the split are."""
+    found = read_protocol("genimage-cross-generator")
+    (entry,) = entries(found, 0.0)
+    facts = {**entry.predictions.facts, "detector": "resnet50", "weights": "genimage-sd-v1-4.pth"}
+    said = replace(entry.predictions, facts=facts)
+    whole = {"where": {"label": "generated"}, "count": 1_350_000, "source": "the paper"}
+    for count, verdicts in ((1, {"pass", "differs"}), (6_000, {"not comparable"})):
+        split = {"where": {"split": "val", "generator": "ADM"}, "count": count, "source": "the paper"}
+        manifest = replace(entry.manifest, facts={**entry.manifest.facts, "published": [whole, split]})
+        scored = score(found, [Entry(said, manifest)], resamples=20)
+        assert scored.runs[0].name == "ResNet-50, SD V1.4"
+        assert scored.cell("ResNet-50, SD V1.4", "ADM", "accuracy").verdict in verdicts
+        assert scored.cell("ResNet-50, SD V1.4", "BigGAN", "accuracy").verdict in {"pass", "differs"}
+
+
 def test_a_copy_in_which_all_are_degraded_is_not_one_in_which_the_fakes_are(trees, tmp_path):
     found = read_protocol("unbiased-jpeg")
     wanted = next(part for part in found.parts if part.degrade)

@@ -371,7 +371,7 @@ def _served(
             found, member, threshold=protocol.threshold, more=mask_names(numbers), partial=partial, progress=progress
         )
         remarks += [f"{taken.run}: {count:,} pictures: {why}" for why, count in masks.absent.items()]
-    counted = _published_counts(taken)
+    counted = _published_counts(protocol, taken)
     seconds = found.predictions.table.column("seconds").to_numpy()[found.rows].astype(np.float64)
     ids, logit, group = found.manifest.values("id"), found.logit, found.groups
     several = []
@@ -451,11 +451,15 @@ def _identified(
     return truth, said, chances, names
 
 
-def _published_counts(taken: Taken) -> list[tuple[Flags, int, int]]:
+def _published_counts(protocol: Protocol, taken: Taken) -> list[tuple[Flags, int, int]]:
     """For each count that the dataset's authors publish: which judged rows it speaks of, theirs, and ours."""
     usable, mine = taken.entry.manifest.usable(), taken.judged.manifest
+    # Whoever scores a test split need not have the others on disk, so counts of the whole set say nothing of it.
+    one_split = any(condition.startswith("split=") for condition in protocol.where)
     told = []
     for one in taken.entry.manifest.facts.get("published") or ():
+        if one_split and "split" not in one["where"]:
+            continue
         where = [f"{column}={value}" for column, value in one["where"].items()]
         if not all(column in usable.table.column_names for column in one["where"]):
             continue
