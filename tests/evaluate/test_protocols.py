@@ -471,6 +471,19 @@ def test_a_file_called_after_a_training_is_held_against_its_row(entries):
     assert scored.cell("TruFor, GAN", "GAN", "Gen. R@50").published is None
 
 
+def test_a_time_is_never_held_against_another_machine(entries):
+    found = read_protocol("imaginet-time")
+    (entry,) = entries(found, 0.0)
+    facts = {**entry.predictions.facts, "detector": "grag2021", "weights": "stylegan2"}
+    scored = score(found, [replace(entry, predictions=replace(entry.predictions, facts=facts))], resamples=20)
+    cell = scored.cell("Grag2021", "448 x 448", "seconds")
+    assert (cell.published, cell.verdict, cell.reasons) == (
+        0.02423, "not comparable", ("a time holds for the machine it was taken on",)
+    )  # fmt: skip
+    seconds = entry.predictions.table.column("seconds").to_pylist()
+    assert cell.estimate.value == pytest.approx(np.median(seconds[:2]), rel=1e-6)
+
+
 def test_a_test_split_alone_is_the_data_of_the_table(entries):
     """Counts of the whole set are no matter when only its val split is on disk; those of the split are."""
     found = read_protocol("genimage-cross-generator")

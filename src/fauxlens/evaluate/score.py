@@ -541,6 +541,8 @@ def _cells(
         (one,) = mine
         ready = number.of(one.material, protocol.threshold)
         reasons = (*run.reasons, *one.reasons, *uncalibrated)
+        if number.kind == "time":
+            reasons = (*reasons, "a time holds for the machine it was taken on")
         value = _NAN
         if isinstance(ready, str):
             reasons = (ready, *reasons)
