@@ -44,6 +44,7 @@ def command(
         typer.Option(help="Another score whose cells are subtracted: what changes between two.", metavar="DIR"),
     ] = None,
     gallery: Annotated[int, typer.Option(help="Pictures in the gallery of masks.", min=0, max=24)] = 6,
+    no_charts: Annotated[bool, typer.Option("--no-charts", help="Tables only, no charts and no gallery.")] = False,
     root: RootOption = None,
     json: AsJson = False,
     quiet: Quiet = False,
@@ -62,7 +63,7 @@ def command(
         found = score(
             asked or plain_protocol(entries), entries, resamples=resamples, partial=partial, progress=progress
         )
-        report = report_of(found, minus=other, gallery=gallery)
+        report = report_of(found, minus=other, gallery=gallery, drawings=not no_charts)
         page = write_report(report.with_provenance(console.circumstances()), output, name="score")
     lost = any(run.left_out for run in found.runs)
     if json:

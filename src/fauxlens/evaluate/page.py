@@ -31,21 +31,33 @@ from fauxlens.report.gallery import Exhibit, mask_gallery
 
 _MOST_LINES = 8  # that one chart can bear
 _MOST_SHOWN = 6  # pictures of a gallery
+_MOST_DRAWN = 4  # heatmaps of a plain table
 _FEW = 100  # reals below which one false alarm in a hundred cannot be told
 _SLUG = re.compile(r"[^a-z0-9]+")
 
 
-def report_of(scored: Scored, *, minus: Mapping[str, Any] | None = None, gallery: int = _MOST_SHOWN) -> Report:
-    """The whole report; `minus` is the machine-readable summary of another score whose cells are subtracted."""
+def report_of(
+    scored: Scored,
+    *,
+    minus: Mapping[str, Any] | None = None,
+    gallery: int = _MOST_SHOWN,
+    held: Sequence[Control] | None = None,
+    drawings: bool = True,
+) -> Report:
+    """The whole report; `minus` is the machine-readable summary of another score whose cells are subtracted.
+
+    `held` are the controls, where they were measured already: of a large set they take longer than all the rest.
+    Without `drawings` there are tables alone.
+    """
     protocol = scored.protocol
     alarms = false_alarms(scored)
-    held = controls(scored, alarms)
+    held = controls(scored, alarms) if held is None else held
     sections = [
-        _alarm_section(scored, alarms),
+        _alarm_section(scored, alarms, drawings),
         _table_section(scored),
-        *_difference_section(scored, minus),
-        *_charts_section(scored),
-        *_gallery_section(scored, gallery),
+        *_difference_section(scored, minus, drawings),
+        *(_charts_section(scored) if drawings else ()),
+        *(_gallery_section(scored, gallery) if drawings else ()),
         _control_section(held),
         _how(scored),
     ]
@@ -139,7 +151,7 @@ def _verdict(scored: Scored, alarms: Sequence[FalseAlarms]) -> str:
     return "; ".join(told) + "."
 
 
-def _alarm_section(scored: Scored, alarms: Sequence[FalseAlarms]) -> Section:
+def _alarm_section(scored: Scored, alarms: Sequence[FalseAlarms], drawings: bool) -> Section:
     columns = (
         Column("detector"), Column("real pictures"), Column("sent through"),
         Column("called fake", unit="%", better="lower", format=".1f"), Column("low", unit="%", format=".1f"),
@@ -159,7 +171,7 @@ def _alarm_section(scored: Scored, alarms: Sequence[FalseAlarms]) -> Section:
     figures = []
     for number, run in enumerate(scored.runs, 1):
         mine = [one for one in alarms if one.run == run.name]
-        if 1 < len(mine) <= 40:
+        if drawings and 1 < len(mine) <= 40:
             names = [one.sort + (f", {one.processed}" if one.processed else "") for one in mine]
             figures.append(
                 charts.bars(
@@ -267,7 +279,7 @@ class _Footnotes:
         return [f"({number}) {why}." for why, number in self.numbers.items()]
 
 
-def _difference_section(scored: Scored, minus: Mapping[str, Any] | None) -> Iterator[Section]:
+def _difference_section(scored: Scored, minus: Mapping[str, Any] | None, drawings: bool) -> Iterator[Section]:
     """This score minus another, cell by cell, ours and the published ones."""
     if minus is None:
         return
@@ -294,7 +306,7 @@ def _difference_section(scored: Scored, minus: Mapping[str, Any] | None) -> Iter
                 found.setdefault(run.name, [float("nan")] * len(parts))[parts.index(part)] = (
                     float("nan") if ours is None else ours
                 )
-        if found and np.isfinite(list(found.values())).any():
+        if drawings and found and np.isfinite(list(found.values())).any():
             values = np.array(list(found.values()))
             reach = float(np.nanmax(np.abs(values))) or 1.0
             figures.append(
@@ -323,7 +335,9 @@ def _matrices(scored: Scored) -> Iterator[Figure]:
     parts = _parts(scored)
     if len(parts) < 2 or scored.protocol.view in ("sweep", "time"):
         return
-    for metric in scored.protocol.metrics:
+    # A plain table has a dozen metrics; the first few are drawn, all are printed.
+    few = scored.protocol.metrics[:_MOST_DRAWN] if scored.protocol.view == "table" else scored.protocol.metrics
+    for metric in few:
         number = _number(scored, metric)
         if not number.is_share:
             continue
@@ -486,7 +500,7 @@ def gallery_of(scored: Scored, count: int) -> list[Exhibit]:
                 masks.setdefault(id, {})[one.run] = path
     found: list[Exhibit] = []
     runs = [run.name for run in scored.runs if any(run.name in of for of in masks.values())][:_MOST_SHOWN]
-    for id in sorted(candidates, key=lambda id: share_of("gallery", id)):
+    for id in _drawn(scored, candidates, count):
         if len(found) == count:
             break
         taken, row = candidates[id]
@@ -502,6 +516,19 @@ def gallery_of(scored: Scored, count: int) -> list[Exhibit]:
         facts = [one for one in (sample.method or sample.generator, sample.mask_type) if one]
         found.append(Exhibit(" · ".join([sample.path, *facts]), picture, truth, marked))
     return found
+
+
+def _drawn(scored: Scored, candidates: Mapping[str, Any], count: int) -> list[str]:
+    """Ids by their hash; of a gallery protocol a few of each part come first."""
+    drawn = sorted(candidates, key=lambda id: share_of("gallery", id))
+    if scored.protocol.view != "gallery":
+        return drawn
+    each = max(1, count // len(scored.protocol.parts))
+    first: dict[str, None] = {}
+    for part in scored.protocol.parts:
+        mine = {id for one in scored.served if one.part == part.name for id in one.material.ids.tolist()}
+        first |= dict.fromkeys([id for id in drawn if id in mine][:each])
+    return [*first, *(id for id in drawn if id not in first)]
 
 
 def _control_section(held: Sequence[Control]) -> Section:
