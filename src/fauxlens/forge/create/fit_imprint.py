@@ -380,7 +380,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, required=True, help=f"a folder; gets {WEIGHTS} and {CARD}")
     parser.add_argument("--families", default="", help="some of them, with commas; the others are left as they are")
     parser.add_argument(
-        "--minutes-each", type=float, default=None, help="plan as many steps as fit, on this machine now"
+        "--minutes-each", type=float, default=None, help="plan as many steps as fit, as this machine is now"
     )
     parser.add_argument("--steps", type=int, default=None, help="this many steps a family instead of the recipe's")
     given = parser.parse_args(arguments)
