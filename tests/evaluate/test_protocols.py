@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import csv
 import math
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import protocol_trees
-from fauxlens.core.errors import BadSetting, UnknownName
+from fauxlens.core.errors import BadPredictions, BadSetting, UnknownName
 from fauxlens.detectors import br_gen, detector_class, published
+from fauxlens.evaluate.controls import ALL_REALS, false_alarms
 from fauxlens.evaluate.page import report_of, tables_of
 from fauxlens.evaluate.predictions import Predictions, predictions_of, write_mask
 from fauxlens.evaluate.protocol import VIEWS, Protocol, protocol_names, read_protocol
@@ -37,7 +41,8 @@ def test_all_protocols_that_are_promised_are_there():
         *(f"imaginet-{one}{fit}" for one in ("groups", "specific-model", "content", "corvi", "practical")
           for fit in ("", "-clean")),
         *("imaginet-identification", "imaginet-time"),
-        *("unbiased-raw", "unbiased-constrained", "unbiased-jpeg", "unbiased-jpeg-reals"),
+        *("unbiased-raw", "unbiased-constrained", "unbiased-constrained-recompressed"),
+        *("unbiased-jpeg", "unbiased-jpeg-reals"),
     }  # fmt: skip
 
 
@@ -54,7 +59,7 @@ def test_a_protocol_speaks_of_what_there_is(name):
     assert set(found.metrics) <= ({"seconds"} if found.view == "time" else known)
     for part in found.parts:
         if part.degrade:
-            assert part.degrade in CHAINS
+            assert part.degrade in CHAINS or str(read_chain(part.degrade)) == part.degrade
         if found.view == "sweep":
             assert part.level is not None
         if found.view == "bins":
@@ -307,6 +312,7 @@ COUNTS = {
     "temporal": {"2018": (1, 1), "2021": (3, 3), "2022": (3, 3), "2023": (1, 1)},
     "unbiased-raw": _UNBIASED,
     "unbiased-constrained": _UNBIASED,
+    "unbiased-constrained-recompressed": _UNBIASED,
     "unbiased-jpeg": dict.fromkeys(("none", "JPEG 95", "JPEG 80", "JPEG 60"), (24, 24)),
     "unbiased-jpeg-reals": dict.fromkeys(("PNG", "JPEG 95", "JPEG 60"), (3, 0)),
     # A photo that two groups drew is there twice; one real and the last DALL-E 3 are what the fit is made on.
@@ -376,19 +382,20 @@ def _said(found: Protocol, manifest: Manifest, folder: Path, *, skill: float, se
 @pytest.fixture(scope="module")
 def entries(trees, tmp_path_factory):
     """Protocol, skill -> predictions of its tree, and of each degraded copy that it asks for."""
-    copies: dict[tuple[int, str], Manifest] = {}
+    copies: dict[tuple[object, ...], Manifest] = {}
 
     def of(found: Protocol, skill: float) -> list[Entry]:
         manifest = trees(found)
         brought = []
-        for number, chain in enumerate(dict.fromkeys(part.degrade for part in found.parts)):
+        asked_for = dict.fromkeys((part.degrade, part.degrade_only) for part in found.parts)
+        for number, (chain, only) in enumerate(asked_for):
             here = manifest
             if chain:
-                key = (id(manifest), chain)
+                key = (id(manifest), chain, only)
                 if key not in copies:
                     asked = select(manifest, *found.where)
                     copies[key] = degrade(
-                        asked, tmp_path_factory.mktemp("copy"), read_chain(chain), name=chain, workers=0
+                        asked, tmp_path_factory.mktemp("copy"), read_chain(chain), name=chain, only=only, workers=0
                     )
                 here = copies[key]
             folder = tmp_path_factory.mktemp("predictions")
@@ -462,6 +469,94 @@ def test_a_file_called_after_a_training_is_held_against_its_row(entries):
     # Eighteen forgeries are not the release.
     assert cell.reasons[0].startswith("other data: ")
     assert scored.cell("TruFor, GAN", "GAN", "Gen. R@50").published is None
+
+
+def test_a_time_is_never_held_against_another_machine(entries):
+    found = read_protocol("imaginet-time")
+    (entry,) = entries(found, 0.0)
+    facts = {**entry.predictions.facts, "detector": "grag2021", "weights": "stylegan2"}
+    scored = score(found, [replace(entry, predictions=replace(entry.predictions, facts=facts))], resamples=20)
+    cell = scored.cell("Grag2021", "448 x 448", "seconds")
+    assert (cell.published, cell.verdict, cell.reasons) == (
+        0.02423, "not comparable", ("a time holds for the machine it was taken on",)
+    )  # fmt: skip
+    seconds = entry.predictions.table.column("seconds").to_pylist()
+    assert cell.estimate.value == pytest.approx(np.median(seconds[:2]), rel=1e-6)
+
+
+def test_a_test_split_alone_is_the_data_of_the_table(entries):
+    """Counts of the whole set are no matter when only its val split is on disk; those of the split are."""
+    found = read_protocol("genimage-cross-generator")
+    (entry,) = entries(found, 0.0)
+    facts = {**entry.predictions.facts, "detector": "resnet50", "weights": "genimage-sd-v1-4.pth"}
+    said = replace(entry.predictions, facts=facts)
+    whole = {"where": {"label": "generated"}, "count": 1_350_000, "source": "the paper"}
+    for count, verdicts in ((1, {"pass", "differs"}), (6_000, {"not comparable"})):
+        split = {"where": {"split": "val", "generator": "ADM"}, "count": count, "source": "the paper"}
+        manifest = replace(entry.manifest, facts={**entry.manifest.facts, "published": [whole, split]})
+        scored = score(found, [Entry(said, manifest)], resamples=20)
+        assert scored.runs[0].name == "ResNet-50, SD V1.4"
+        assert scored.cell("ResNet-50, SD V1.4", "ADM", "accuracy").verdict in verdicts
+        assert scored.cell("ResNet-50, SD V1.4", "BigGAN", "accuracy").verdict in {"pass", "differs"}
+
+
+def test_a_copy_in_which_all_are_degraded_is_not_one_in_which_the_fakes_are(trees, tmp_path):
+    found = read_protocol("unbiased-jpeg")
+    wanted = next(part for part in found.parts if part.degrade)
+    asked = select(trees(found), *found.where)
+    whole = degrade(asked, tmp_path / "whole", read_chain(wanted.degrade), name=wanted.degrade, workers=0)
+    entry = Entry(_said(found, whole, tmp_path, skill=0.0, seed=0), whole)
+    with pytest.raises(BadPredictions, match="no part of this protocol has a picture here"):
+        score(found, [entry], resamples=20)
+
+
+def test_reals_of_copies_whose_fakes_were_degraded_are_counted_once(entries):
+    found = read_protocol("unbiased-jpeg")
+    told = false_alarms(score(found, entries(found, 0.0), resamples=20))
+    assert [(one.processed, one.reals) for one in told if one.sort == ALL_REALS] == [("", 24)]
+    found = read_protocol("unbiased-jpeg-reals")
+    told = false_alarms(score(found, entries(found, 0.0), resamples=20))
+    assert {(one.processed, one.reals) for one in told if one.sort == ALL_REALS} == {
+        ("", 3), ("robustness/jpeg-95", 3), ("robustness/jpeg-60", 3)
+    }  # fmt: skip
+
+
+def test_the_lists_that_the_document_makes_are_those_of_the_trees(tmp_path):
+    """Corvi's annotations and the practical lists in their own form, through the functions of docs/protocols.md."""
+    text = (Path(__file__).parents[2] / "docs" / "protocols.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    made: dict[str, Any] = {}
+    exec(compile(block, "protocols.md", "exec"), made)
+    rows = {}
+    for name in ("corvi", "practical"):
+        (tmp_path / name).mkdir()
+        protocol_trees.OF_PROTOCOL[f"imaginet-{name}"](tmp_path / name)
+        with (tmp_path / name / "manifest.csv").open(newline="") as stream:
+            rows[name] = list(csv.DictReader(stream))
+    fit = tmp_path / "fit.txt"
+
+    def fitted(name, gap):
+        chosen = [one for one in rows[name] if one["notes"].endswith(protocol_trees.FIT)]
+        fit.write_text("".join(f"{one['path']}{gap}{one['label']}\n" for one in chosen))
+        assert len(chosen) == 2
+
+    fitted("corvi", ",")
+    numbers = {generator: number for number, generator in enumerate(protocol_trees.CORVI)}
+    lines = [f"{one['path']},{one['label']},{numbers.get(one['generator'], 0)}\n" for one in rows["corvi"]]
+    (tmp_path / "annotations_corvi.txt").write_text("".join(lines))
+    made["corvi"](tmp_path / "annotations_corvi.txt", fit, tmp_path / "corvi.csv")
+    fitted("practical", " ")
+    for name in protocol_trees.PRACTICAL:
+        within = [one for one in rows["practical"] if f"practical_{name}" in one["notes"]]
+        (tmp_path / f"{name}.txt").write_text("".join(f"{one['path']} {one['label']}\n" for one in within))
+    lists = {name: tmp_path / f"{name}.txt" for name in protocol_trees.PRACTICAL}
+    made["practical"](lists, fit, tmp_path / "practical.csv")
+    for name, wanted in rows.items():
+        with (tmp_path / f"{name}.csv").open(newline="") as stream:
+            found = [{"generator": "", **one} for one in csv.DictReader(stream)]
+        assert sorted(map(str, map(sorted, (one.items() for one in found)))) == sorted(
+            map(str, map(sorted, (one.items() for one in wanted)))
+        )
 
 
 def test_what_is_drawn_one_to_one_is_the_same_every_time(entries):

@@ -109,7 +109,8 @@ def _pictures(part: Part) -> str:
     told = [" and ".join(part.where)] if part.where else []
     told += [f"{who}: {' and '.join(where)}" for who, where in (("reals", part.reals), ("fakes", part.fakes)) if where]
     if part.degrade:
-        told.append(f"degraded by {part.degrade}")
+        only = f" where {' and '.join(part.degrade_only)}" if part.degrade_only else ""
+        told.append(f"degraded by {part.degrade}{only}")
     if part.area is not None:
         told.append(f"mask {part.area[0]:.0%} to below {part.area[1]:.0%} of the frame")
     if part.one_to_one:

@@ -54,8 +54,11 @@ def false_alarms(scored: Scored) -> tuple[FalseAlarms, ...]:
     found = []
     for run in scored.runs:
         mine = [one for one in scored.taken if one.run == run.name]
-        for chain in dict.fromkeys(sorted(one.degraded_by for one in mine)):
-            several = [(one, _reals(one)) for one in mine if one.degraded_by == chain]
+        for chain in dict.fromkeys(sorted(map(_chain_of_reals, mine))):
+            same = [one for one in mine if _chain_of_reals(one) == chain]
+            # Copies whose fakes alone were degraded hold the reals of the originals again.
+            same = [one for one in same if one.degraded_by == chain] or same[:1]
+            several = [(one, _reals(one)) for one in same]
             several = [(one, reals) for one, reals in several if reals.any()]
             if not several:
                 continue
@@ -70,6 +73,14 @@ def false_alarms(scored: Scored) -> tuple[FalseAlarms, ...]:
                 )  # fmt: skip
                 found.append(FalseAlarms(run.name, sort, chain, rate, int(called[keep].sum()), int(keep.sum())))
     return tuple(found)
+
+
+def _chain_of_reals(taken: Taken) -> str:
+    """What the real pictures of an entry went through."""
+    only = taken.entry.manifest.facts.get("only") or ()
+    if "label!=real" in only:
+        return ""
+    return f"{taken.degraded_by}, only where {' and '.join(only)}" if only else taken.degraded_by
 
 
 def controls(scored: Scored, alarms: Sequence[FalseAlarms]) -> tuple[Control, ...]:

@@ -28,9 +28,10 @@ class Part:
 
     `where` are conditions as `fauxlens select` takes them, on fakes and reals alike; `reals` and `fakes` hold for one
     class only. `degrade` names the chain that the pictures must have gone through (the manifest of the degraded copy
-    says so); `area` keeps the forgeries whose mask covers that share of the frame, low included, high not. With
-    `one_to_one` as many of the more frequent class are drawn as there are of the other (`manifest.select.one_to_one`,
-    "fixed", by the first of the protocol's seeds): F1 depends on it, recalls and AUC do not.
+    says so), all of them or those that meet `degrade_only`; `area` keeps the forgeries whose mask covers that share of
+    the frame, low included, high not. With `one_to_one` as many of the more frequent class are drawn as there are of
+    the other (`manifest.select.one_to_one`, "fixed", by the first of the protocol's seeds): F1 depends on it, recalls
+    and AUC do not.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Part:
     reals: tuple[str, ...] = ()
     fakes: tuple[str, ...] = ()
     degrade: str = ""
+    degrade_only: tuple[str, ...] = ()
     level: float | None = None  # where it stands on the axis of a sweep
     area: tuple[float, float] | None = None
     one_to_one: bool = False

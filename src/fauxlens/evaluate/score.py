@@ -372,7 +372,7 @@ def _served(
             found, member, threshold=protocol.threshold, more=mask_names(numbers), partial=partial, progress=progress
         )
         remarks += [f"{taken.run}: {count:,} pictures: {why}" for why, count in masks.absent.items()]
-    counted = _published_counts(taken)
+    counted = _published_counts(protocol, taken)
     seconds = found.predictions.table.column("seconds").to_numpy()[found.rows].astype(np.float64)
     ids, logit, group = found.manifest.values("id"), found.logit, found.groups
     several = []
@@ -411,6 +411,8 @@ def _degraded_as(part: Part, taken: Taken) -> tuple[str, ...] | None:
     """Whether these pictures went through what the part asks for (None: no), and what is odd about it."""
     if not part.degrade or not taken.degraded_by:
         return () if part.degrade == taken.degraded_by else None
+    if tuple(taken.entry.manifest.facts.get("only") or ()) != part.degrade_only:
+        return None
     chain = str(taken.entry.manifest.facts.get("chain") or "")
     try:
         wanted = str(read_chain(part.degrade))
@@ -450,11 +452,15 @@ def _identified(
     return truth, said, chances, names
 
 
-def _published_counts(taken: Taken) -> list[tuple[Flags, int, int]]:
+def _published_counts(protocol: Protocol, taken: Taken) -> list[tuple[Flags, int, int]]:
     """For each count that the dataset's authors publish: which judged rows it speaks of, theirs, and ours."""
     usable, mine = taken.entry.manifest.usable(), taken.judged.manifest
+    # Whoever scores a test split need not have the others on disk, so counts of the whole set say nothing of it.
+    one_split = any(condition.startswith("split=") for condition in protocol.where)
     told = []
     for one in taken.entry.manifest.facts.get("published") or ():
+        if one_split and "split" not in one["where"]:
+            continue
         where = [f"{column}={value}" for column, value in one["where"].items()]
         if not all(column in usable.table.column_names for column in one["where"]):
             continue
@@ -536,6 +542,8 @@ def _cells(
         (one,) = mine
         ready = number.of(one.material, protocol.threshold)
         reasons = (*run.reasons, *one.reasons, *uncalibrated)
+        if number.kind == "time":
+            reasons = (*reasons, "a time holds for the machine it was taken on")
         value = _NAN
         if isinstance(ready, str):
             reasons = (ready, *reasons)
