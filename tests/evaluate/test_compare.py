@@ -144,6 +144,16 @@ def test_masks_are_compared_where_both_have_them(manifest: Manifest) -> None:
     assert compare(one, silent, resamples=20).sentence.startswith("npr (w) is better than dog (w): macro F1 of masks")
 
 
+def test_where_all_draws_agree_p_is_that_of_coins(manifest: Manifest) -> None:
+    chances = drawn_scores(manifest, 1, seed=0)
+    one = judged(said(manifest, chances, masks=[block(0, 4)] * 120), manifest)
+    two = judged(said(manifest, chances, masks=[block(0, 2)] * 120, detector="cow"), manifest)
+    lama = next(one for one in compare(one, two, resamples=20).slices if one.metric == "macro F1 of masks")
+    assert (lama.difference.low, lama.difference.high) == (lama.difference.value, lama.difference.value)
+    assert (lama.method, lama.p_value) == ("sign over origins", 0.5**29)
+    assert lama.better == 1
+
+
 def test_holm_is_the_step_down_rule() -> None:
     assert holm([0.01, 0.02, 0.03]) == [0.03, 0.04, 0.04]
     assert holm([0.9, 0.8]) == [1.0, 1.0]

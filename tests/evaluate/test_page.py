@@ -168,6 +168,8 @@ def test_sweeps_are_curves_over_their_level(manifest: Manifest, tmp_path: Path) 
     assert not [one for one in figures if one.name.startswith("matrix")]
     sixty, thirty = (found.cell("NPR", f"JPEG {q}", "accuracy").estimate.value for q in (65, 30))
     assert sixty > thirty
+    # Of copies alone the verdict tells the worst.
+    assert "real pictures fake after jpeg:quality=30" in report_of(found, held=(), drawings=False).verdict
 
 
 def test_one_score_minus_another(entries: list[Entry], scored: Scored) -> None:

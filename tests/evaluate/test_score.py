@@ -537,6 +537,20 @@ def test_plain_tells_every_generator_and_method(tmp_path: Path) -> None:
     assert found.cell("npr (w)", "LaMa", "AUC").verdict == "not published"
 
 
+def test_plain_repeats_nothing(tmp_path: Path) -> None:
+    def parts(*fakes: dict[str, str]) -> list[str]:
+        rows = [{"label": "real"}, *({"label": "generated", **one} for one in fakes)]
+        manifest = toy_set(tmp_path, rows)
+        table = plain_protocol([Entry(said(manifest, [0.5] * len(rows)), manifest)])
+        return [part.name for part in table.parts]
+
+    assert parts({"generator": "adm"}, {"generator": "adm"}) == ["all"]
+    assert parts({"generator": "adm"}, {}) == ["all", "adm"]
+    assert parts({"generator": "a", "method": "a"}, {"generator": "b", "method": "b"}) == ["all", "a", "b"]
+    both = parts({"generator": "a", "method": "b"}, {"generator": "b", "method": "c"})
+    assert both == ["all", "a", "b", "b (method)", "c"]
+
+
 def test_names_of_metrics_are_those_of_the_tables() -> None:
     assert number_of("accuracy").kind == "picture"
     assert number_of("accuracy", identification=True).kind == "identification"

@@ -78,6 +78,7 @@ class Compared:
     fake: Flags
     scores: tuple[Floats, Floats] | None
     random: tuple[bool, bool] = (False, False)
+    sha256: tuple[str | None, str | None] = (None, None)  # of the weights
 
     @property
     def sentence(self) -> str:
@@ -158,6 +159,7 @@ def compare(
         fake=fake,
         scores=scores,
         random=(first.predictions.is_random, second.predictions.is_random),
+        sha256=(first.predictions.facts.get("weights_sha256"), second.predictions.facts.get("weights_sha256")),
     )
 
 
@@ -233,7 +235,7 @@ class _Study:
         difference = paired_difference(
             of, fake, one, two, purpose=f"compare {name} {column} {value}", group=group, resamples=self.resamples
         )
-        p_value, method = _p_of(difference), "bootstrap over origins"
+        p_value, method = _p_of(difference)
         if name == "AUC" and len(np.unique(group)) == len(group):
             p_value, method = delong_test(fake, one, two).p_value, "DeLong"
         return Difference(
@@ -254,9 +256,10 @@ class _Study:
             group=self.group[keep][both], resamples=self.resamples,
         )  # fmt: skip
         fake = self.fake[keep][both]
+        p_value, method = _p_of(difference)
         return Difference(
             _PIXELS[key], column, value, float(one[both].mean()), float(two[both].mean()), difference,
-            _p_of(difference), float("nan"), int(fake.sum()), int((~fake).sum()), "bootstrap over origins",
+            p_value, float("nan"), int(fake.sum()), int((~fake).sum()), method,
         )  # fmt: skip
 
     def slices(self) -> Iterator[Difference]:
@@ -282,12 +285,15 @@ class _Study:
                         yield one
 
 
-def _p_of(difference: Estimate) -> float:
-    """Two-sided, from the width of the interval by the normal law; nan without width."""
-    if not difference.half_width > 0:
-        return float("nan")
-    deviation = difference.half_width / _NORMAL.inv_cdf((1 + difference.level) / 2)
-    return 2 * _NORMAL.cdf(-abs(difference.value) / deviation)
+def _p_of(difference: Estimate) -> tuple[float, str]:
+    """Two-sided p and how it was found; nan where both are the same, or where there is no interval."""
+    if difference.half_width > 0:
+        deviation = difference.half_width / _NORMAL.inv_cdf((1 + difference.level) / 2)
+        return 2 * _NORMAL.cdf(-abs(difference.value) / deviation), "bootstrap over origins"
+    if difference.half_width == 0 and difference.value:
+        # All draws say the same: as many origins on one side as fair coins that all fall alike.
+        return float(0.5 ** (difference.groups - 1)), "sign over origins"
+    return float("nan"), "none"
 
 
 def _names(first: Judged, second: Judged) -> tuple[str, str]:
@@ -348,6 +354,7 @@ def report_of(found: Compared) -> Report:
             "what": f"fauxlens {__version__} compare",
             "on": f"{found.pictures:,} pictures that both predicted; {found.only_first:,} only the first, "
             f"{found.only_second:,} only the second",
+            "weights": "; ".join(f"{n}: {one or 'no file'}" for n, one in zip(found.names, found.sha256, strict=True)),
         },
         facts=facts_of(found),
     )
@@ -359,6 +366,7 @@ def facts_of(found: Compared) -> dict[str, Any]:
         "sentence": found.sentence,
         "first": found.names[0],
         "second": found.names[1],
+        "weights_sha256": list(found.sha256),
         "pictures": found.pictures,
         "origins": found.groups,
         "only_first": found.only_first,

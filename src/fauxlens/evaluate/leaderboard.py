@@ -186,7 +186,7 @@ def report_of(scores: Mapping[str, Mapping[str, Any]]) -> Report:
         sections.append(Section(f"{board.protocol}: {board.metric}", tuple(text), (table,), (figure,)))
     return Report(
         title="Leaderboard",
-        verdict=f"{len(scores):,} scores, {len(boards):,} lists. {sections[0].text[0]}",
+        verdict=sections[0].text[0],
         sections=tuple(sections),
         provenance={"what": f"fauxlens {__version__} leaderboard", "on": "; ".join(scores)},
         facts=facts_of(boards),

@@ -135,10 +135,12 @@ def _verdict(scored: Scored, alarms: Sequence[FalseAlarms]) -> str:
     counts = Counter(one.verdict for one in scored.cells if one.published is not None)
     told = []
     for run in scored.runs:
-        plain = [one for one in alarms if one.run == run.name and one.sort == ALL_REALS and not one.processed]
-        if plain:
-            one = plain[0]
-            told.append(f"{run.name} called {one.called_fake:,} of {one.reals:,} real pictures fake")
+        mine = [one for one in alarms if one.run == run.name and one.sort == ALL_REALS]
+        if mine:
+            # As they are; of degraded copies alone, the worst.
+            one = min(mine, key=lambda one: (bool(one.processed), -one.rate.value))
+            after = f" after {one.processed}" if one.processed else ""
+            told.append(f"{run.name} called {one.called_fake:,} of {one.reals:,} real pictures fake{after}")
     published = sum(counts.values())
     if published:
         told.append(
@@ -148,7 +150,8 @@ def _verdict(scored: Scored, alarms: Sequence[FalseAlarms]) -> str:
         )
     else:
         told.append("no number was published for these rows")
-    return "; ".join(told) + "."
+    sentence = "; ".join(told) + "."
+    return sentence if alarms else sentence[:1].upper() + sentence[1:]
 
 
 def _alarm_section(scored: Scored, alarms: Sequence[FalseAlarms], drawings: bool) -> Section:
@@ -380,21 +383,22 @@ def _sweeps(scored: Scored) -> Iterator[Figure]:
     for metric in protocol.metrics:
         lines: dict[str, tuple[Floats, Floats]] = {}
         bands: dict[str, tuple[Floats, Floats]] = {}
+        points: dict[str, tuple[Floats, Floats]] = {}
         for run in scored.runs[:_MOST_LINES]:
             cells = [scored.cell(run.name, name, metric) for _, name in known]
             lines[run.name] = (x, np.array([one.estimate.value for one in cells]))
             bands[run.name] = (
                 np.array([one.estimate.low for one in cells]), np.array([one.estimate.high for one in cells]),
             )  # fmt: skip
-            if any(one.published is not None for one in cells):
-                lines[f"{run.row}, published"] = (
-                    x, np.array([np.nan if one.published is None else one.published for one in cells]),
-                )  # fmt: skip
+            told = [(level, one.published) for (level, _), one in zip(known, cells, strict=True)]
+            told = [(level, value) for level, value in told if value is not None]
+            if told:
+                points[run.name] = (np.array([level for level, _ in told]), np.array([value for _, value in told]))
         head = _column(scored, metric)
         yield charts.curves(
             f"sweep-{_slug(metric)}", f"{head.name} over {protocol.axis or 'the level'}", lines,
             x_label=protocol.axis or ("mask area up to (% of the frame)" if protocol.view == "bins" else "level"),
-            y_label=f"{head.name} ({head.unit})" if head.unit else head.name, bands=bands,
+            y_label=f"{head.name} ({head.unit})" if head.unit else head.name, bands=bands, points=points,
             note="Bands are 95 % intervals over origins.",
         )  # fmt: skip
 

@@ -196,21 +196,22 @@ def score(
 
 def plain_protocol(entries: Sequence[Entry]) -> Protocol:
     """No protocol: all pictures, then the fakes of each generator and each method against all reals, every metric."""
-    values: dict[str, list[str]] = {"generator": [], "method": []}
-    for column, found in values.items():
-        for entry in entries:
-            usable = entry.manifest.usable()
-            fakes = usable.where("fakes", pc.not_equal(usable.column("label"), "real"))
-            # A comma parts alternatives in a condition, so such a name cannot be asked for.
-            found += [str(one) for one in pc.unique(fakes.column(column)).to_pylist() if one and "," not in str(one)]
+    values: dict[str, set[str | None]] = {"generator": set(), "method": set()}
+    for entry in entries:
+        usable = entry.manifest.usable()
+        fakes = usable.where("fakes", np.asarray([one != "real" for one in usable.column("label").to_pylist()]))
+        for column, seen in values.items():
+            seen |= set(pc.unique(fakes.column(column)).to_pylist())
     parts = [Part(name="all", about="every picture")]
-    for column, found in values.items():
-        names = sorted(set(found))
-        if names == [one.name for one in parts[1:]]:
-            continue  # a set whose methods are its generators
+    for column, seen in values.items():
+        # A comma parts alternatives in a condition, so such a name cannot be asked for.
+        names = sorted(one for one in seen if one and "," not in one)
+        if len(seen) < 2 or names == [part.name for part in parts[1:]]:
+            continue  # one value is all fakes again; and some sets call their methods generators
+        taken = {part.name for part in parts}
         parts += [
-            Part(name=one if one not in values["generator"] or column == "generator" else f"{one} ({column})",
-                 fakes=(f"{column}={one}",), about=f"fakes with {column} {one} against all reals")
+            Part(name=f"{one} ({column})" if one in taken else one, fakes=(f"{column}={one}",),
+                 about=f"fakes with {column} {one} against all reals")
             for one in names
         ]  # fmt: skip
     masks = any(entry.predictions.table.column("mask_path").null_count < len(entry.predictions) for entry in entries)

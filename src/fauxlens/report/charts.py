@@ -63,10 +63,14 @@ def curves(
     x_label: str,
     y_label: str,
     bands: Mapping[str, tuple[NDArray[Any], NDArray[Any]]] | None = None,
+    points: Mapping[str, tuple[NDArray[Any], NDArray[Any]]] | None = None,
     diagonal: bool = False,
     note: str | None = None,
 ) -> Figure:
-    """Lines (x, y) by name, with a band (low, high) where one is given; `diagonal` draws chance for ROC curves."""
+    """Lines (x, y) by name, with a band (low, high) where one is given; `diagonal` draws chance for ROC curves.
+
+    `points` are single values beside a line, in its colour: published ones beside ours.
+    """
 
     def draw(axes: Any) -> None:
         for number, (line, (x, y)) in enumerate(lines.items()):
@@ -75,6 +79,10 @@ def curves(
             axes.plot(x, y, color=colour, linestyle=style, linewidth=1.8, label=line)
             if bands is not None and line in bands:
                 axes.fill_between(x, *bands[line], color=colour, alpha=0.18, linewidth=0)
+            if points is not None and line in points:
+                axes.plot(
+                    *points[line], "D", color=colour, markersize=7, markeredgecolor="black", label=f"{line}, published"
+                )
         if diagonal:
             axes.plot([0, 1], [0, 1], color="#888888", linestyle=":", linewidth=1, label="chance")
             axes.set_xlim(0, 1)
@@ -82,9 +90,9 @@ def curves(
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         if lines:
-            legend(axes, len(lines))
+            legend(axes, len(lines) + len(points or ()))
 
-    shown = ", ".join(lines) or "nothing"
+    shown = ", ".join([*lines, *(f"{line}, published" for line in points or ())]) or "nothing"
     return drawn(name, title, f"Curves of {y_label} over {x_label}: {shown}.", draw, note)
 
 
@@ -107,7 +115,9 @@ def bars(
         for row, n in enumerate(names):
             if intervals is not None and n in intervals:
                 low, high = intervals[n]
-                axes.plot([low, high], [row, row], color="black", linewidth=1.2)
+                # White around it, so that it is seen on the bar as well.
+                axes.plot([low, high], [row, row], color="white", linewidth=4)
+                axes.plot([low, high], [row, row], color="black", linewidth=1.5)
         if reference is not None:
             axes.axvline(reference, color="#888888", linestyle=":", linewidth=1)
         axes.set_yticks(range(len(names)), names, fontsize=8)
