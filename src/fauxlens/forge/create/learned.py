@@ -66,7 +66,7 @@ class Learned(Method):
         self._network()
 
     def make(self, request: Request) -> Fill:
-        """The whole frame as the network gives it; it was taught to hand on what is known, and nearly does."""
+        """What is known as it is, and what the network makes of the hole; in a shrunk photo all is enlarged again."""
         network, digest = self._network()
         height, width = request.pixels.shape[:2]
         scale = min(1.0, self.settings.longest / max(height, width))
