@@ -266,8 +266,8 @@ def _long(scored: Scored) -> Table:
         unit = "share" if _number(scored, one.metric).is_share else None
         rows.append(
             (one.row, one.part, head.name + arrow, head.unit or unit, _known(one.estimate.value),
-             _known(one.estimate.low), _known(one.estimate.high), one.reals, one.fakes, one.estimate.groups or None, one.published,
-             one.difference, None if one.published is None else scored.protocol.tolerance, told)
+             _known(one.estimate.low), _known(one.estimate.high), one.reals, one.fakes, one.estimate.groups or None,
+             one.published, one.difference, None if one.published is None else scored.protocol.tolerance, told)
         )  # fmt: skip
     note = "Intervals are 95 %, over origins. " + " ".join(marks.lines)
     return Table("cells", "Every cell", columns, tuple(rows), note.strip())
