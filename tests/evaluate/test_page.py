@@ -83,6 +83,15 @@ def test_false_alarms_come_first_and_into_the_verdict(scored: Scored, report: Re
     assert "of 1 published numbers" in report.verdict
 
 
+def test_many_detectors_are_told_in_one_sentence(manifest: Manifest) -> None:
+    given = [
+        Entry(said(manifest, [chance] * 48, weights=str(n)), manifest) for n, chance in enumerate((0.1, 0.6, 0.4, 0.9))
+    ]
+    found = score(table(metrics=("accuracy",)), given, resamples=20)
+    verdict = report_of(found, held=(), drawings=False).verdict
+    assert verdict.startswith("4 detectors called 0.0% to 100.0% of the real pictures fake; ")
+
+
 def test_the_table_holds_ours_the_published_and_the_difference(scored: Scored, report: Report) -> None:
     wide = next(one for one in report.tables() if one.name == "table-accuracy")
     assert [one.name for one in wide.columns] == ["row", "which", "LaMa", "SDXL", "mean"]
@@ -172,6 +181,16 @@ def test_sweeps_are_curves_over_their_level(manifest: Manifest, tmp_path: Path) 
     assert "real pictures fake after jpeg:quality=30" in report_of(found, held=(), drawings=False).verdict
 
 
+def test_bins_stand_at_their_upper_end(entries: list[Entry]) -> None:
+    parts = (Part(name="<30 %", area=(0.0, 0.3)), Part(name="30-60 %", area=(0.3, 0.6)))
+    found = score(table(view="bins", parts=parts, metrics=("macro_f1",), published=()), entries, resamples=20)
+    # All masks cover a half: the first bin holds reals alone.
+    assert found.cell("NPR", "<30 %", "macro_f1").verdict == "not measured"
+    assert found.cell("NPR", "30-60 %", "macro_f1").fakes == 24
+    names = [one.name for part in report_of(found, held=(), gallery=0).sections for one in part.figures]
+    assert "sweep-macro-f1" in names
+
+
 def test_one_score_minus_another(entries: list[Entry], scored: Scored) -> None:
     before = json.loads(to_json(dict(report_of(scored, held=(), drawings=False).facts)))
     better = [Entry(said(entries[0].manifest, drawn_scores(entries[0].manifest, 6, seed=1)), entries[0].manifest)]
@@ -222,6 +241,8 @@ def test_without_an_interval_nobody_is_ahead_and_lower_can_be_better() -> None:
     (board,) = boards_of({"a": summary("A", 2, 1, metric="Brier"), "b": summary("B", 9, 1, metric="Brier")})
     assert [(one.name, one.rank) for one in board.places] == [("A", 1), ("B", 2)]
     assert board.better == "lower"
+    (board,) = boards_of({"a": summary("A", 2, 1, metric="Brier"), "b": summary("B", 3, 1, metric="Brier")})
+    assert [(one.rank, one.ties) for one in board.places] == [(1, ("B",)), (1, ("A",))]
     (board,) = boards_of({"x": summary("A", 70, 2), "y": summary("A", 60, 2)})
     assert [one.name for one in board.places] == ["A (x)", "A (y)"]
 

@@ -87,6 +87,13 @@ def test_cells_are_what_one_works_out_by_hand(manifest: Manifest) -> None:
         found.cell("NPR", "GLIDE", "F1")
 
 
+def test_equal_scores_win_half(manifest: Manifest) -> None:
+    # ADM's fakes: one stands above all four reals, one is level with the real at 0.6 and above the other three.
+    chances = [*CHANCES[:4], 0.9, 0.6, *CHANCES[6:]]
+    found = score(protocol(), [Entry(said(manifest, chances), manifest)], resamples=20)
+    assert found.cell("NPR", "ADM", "AUC").estimate.value == pytest.approx(100 * (4 + 3.5) / 8)
+
+
 def test_shares_stay_shares_where_the_protocol_prints_shares(manifest: Manifest) -> None:
     found = scored(manifest, protocol(percent=False, metrics=("accuracy", "seconds")))
     assert found.cell("NPR", "ADM", "accuracy").estimate.value == pytest.approx(5 / 6)
@@ -449,6 +456,18 @@ def test_masks_that_do_not_fit_are_refused_with_names_and_counts(masked: Manifes
     found = score(table, [Entry(lost, masked)], partial=True, resamples=20)
     assert found.cell(found.runs[0].name, "edited", "macro_f1").estimate.value == pytest.approx(2 / 3)
     assert any("cannot be read" in line for line in found.remarks)
+
+
+def test_an_edited_picture_without_a_mask_of_truth_is_left_out_and_counted(masked: Manifest) -> None:
+    paths = masked.column("mask_path").to_pylist()
+    fewer = masked.with_columns("one lost", {"mask_path": [None, *paths[1:]]})
+    assert np.isnan(fake_shares(fewer)[0])
+    found = score(
+        pixel_table("macro_f1", "pictures"), [Entry(said(fewer, [0.5] * 4, masks=MARKED), fewer)], resamples=20
+    )
+    assert found.cell("NPR", "all", "macro_f1").estimate.value == pytest.approx((2 / 3 + 1) / 2)
+    assert found.cell("NPR", "all", "pictures").estimate.value == 3
+    assert found.remarks == ("NPR: 1 pictures: an edited picture without a mask of the truth",)
 
 
 def test_without_masks_or_without_scores_the_cell_says_so(masked: Manifest) -> None:

@@ -75,9 +75,9 @@ def command(
     console.say(report.verdict)
     shown = [one for one in found.cells if one.published is not None] or list(found.cells)
     rows = [
-        (one.row, one.part, one.metric, f"{one.estimate.value:.4g}",
-         f"{one.estimate.low:.4g} to {one.estimate.high:.4g}", "–" if one.published is None else f"{one.published:g}",
-         one.verdict)
+        (one.row, one.part, one.metric, _told(one.estimate.value),
+         f"{_told(one.estimate.low)} to {_told(one.estimate.high)}",
+         None if one.published is None else f"{one.published:g}", one.verdict)
         for one in shown[:_MOST_SHOWN]
     ]  # fmt: skip
     head = ("row", "part", "metric", "ours", "95 %", "published", "verdict")
@@ -93,6 +93,10 @@ def command(
         console.say(f"control, {control['name']}{of}: {control['sentence']}")
     console.say(f"wrote {page}")
     return 1 if lost else 0
+
+
+def _told(value: float) -> str:
+    return "–" if value != value else f"{value:.4g}"
 
 
 def entries_of(predictions: list[str], manifests: list[Path], root: Path | None) -> list[Entry]:

@@ -31,7 +31,8 @@ from fauxlens.report.gallery import Exhibit, mask_gallery
 
 _MOST_LINES = 8  # that one chart can bear
 _MOST_SHOWN = 6  # pictures of a gallery
-_MOST_DRAWN = 4  # heatmaps of a plain table
+_MOST_DRAWN = 6  # heatmaps of a plain table
+_MOST_TOLD = 3  # detectors in the first sentence
 _FEW = 100  # reals below which one false alarm in a hundred cannot be told
 _SLUG = re.compile(r"[^a-z0-9]+")
 
@@ -134,13 +135,19 @@ def facts_of(scored: Scored, alarms: Sequence[FalseAlarms], held: Sequence[Contr
 def _verdict(scored: Scored, alarms: Sequence[FalseAlarms]) -> str:
     counts = Counter(one.verdict for one in scored.cells if one.published is not None)
     told = []
+    worst = []
     for run in scored.runs:
         mine = [one for one in alarms if one.run == run.name and one.sort == ALL_REALS]
         if mine:
             # As they are; of degraded copies alone, the worst.
-            one = min(mine, key=lambda one: (bool(one.processed), -one.rate.value))
+            worst.append(min(mine, key=lambda one: (bool(one.processed), -one.rate.value)))
+    if len(worst) > _MOST_TOLD:
+        rates = [one.rate.value for one in worst]
+        told.append(f"{len(worst)} detectors called {min(rates):.1%} to {max(rates):.1%} of the real pictures fake")
+    else:
+        for one in worst:
             after = f" after {one.processed}" if one.processed else ""
-            told.append(f"{run.name} called {one.called_fake:,} of {one.reals:,} real pictures fake{after}")
+            told.append(f"{one.run} called {one.called_fake:,} of {one.reals:,} real pictures fake{after}")
     published = sum(counts.values())
     if published:
         told.append(
@@ -230,7 +237,7 @@ def _wide(scored: Scored, metric: str) -> Table:
         rows.append((run.name, f"ours{marks.of(reasons)}", *(_known(cell.estimate.value) for cell in cells)))
         rows.append((run.name, "interval, half", *(_known(cell.estimate.half_width) for cell in cells)))
         if any(cell.published is not None for cell in cells):
-            rows.append((run.name, "published", *(cell.published for cell in cells)))
+            rows.append((run.row, "published", *(cell.published for cell in cells)))
             rows.append((run.name, "difference", *(cell.difference for cell in cells)))
     ours = {run.row for run in scored.runs}
     for row in protocol.rows:
@@ -256,10 +263,11 @@ def _long(scored: Scored) -> Table:
         head = _column(scored, one.metric)
         told = one.verdict + marks.of(one.reasons if one.verdict != "pass" else ())
         arrow = {"higher": " ↑", "lower": " ↓", None: ""}[head.better]
+        unit = "share" if _number(scored, one.metric).is_share else None
         rows.append(
-            (one.row, one.part, one.metric + arrow, head.unit, _known(one.estimate.value), _known(one.estimate.low),
-             _known(one.estimate.high), one.reals, one.fakes, one.estimate.groups or None, one.published,
-             one.difference, None if one.published is None else scored.protocol.tolerance, told)
+            (one.row, one.part, head.name + arrow, head.unit or unit, _known(one.estimate.value),
+             _known(one.estimate.low), _known(one.estimate.high), one.reals, one.fakes, one.estimate.groups or None,
+             one.published, one.difference, None if one.published is None else scored.protocol.tolerance, told)
         )  # fmt: skip
     note = "Intervals are 95 %, over origins. " + " ".join(marks.lines)
     return Table("cells", "Every cell", columns, tuple(rows), note.strip())

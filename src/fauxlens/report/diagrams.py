@@ -28,7 +28,7 @@ def roc(
     lines = {one: roc_points(fake, score) for one, (fake, score) in scored.items()}
 
     def draw(axes: Any) -> None:
-        inset = axes.inset_axes((0.47, 0.1, 0.5, 0.48))
+        inset = axes.inset_axes((0.56, 0.09, 0.41, 0.38))
         for number, (one, (x, y)) in enumerate(lines.items()):
             style = {"color": COLOURS[number % len(COLOURS)], "linestyle": _STYLES[number // len(COLOURS) % 4]}
             axes.plot(x, y, linewidth=1.8, label=one, **style)
