@@ -24,7 +24,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from fauxlens.core.errors import BadManifest, BadSetting, OtherPlan
@@ -331,7 +331,7 @@ def export(training: Training, folder: Path, facts: dict[str, Any]) -> Path:
         for name, tensor in training.averaged.state_dict().items()
     }
     with atomic_path(target) as temporary:
-        save_file(state, temporary)
+        temporary.write_bytes(save(state))
     write_json(
         folder / CARD,
         {
