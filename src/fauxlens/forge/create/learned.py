@@ -54,8 +54,8 @@ class Learned(Method):
         about="A narrow LaMa that adds to a smooth fill; trained by the recipe `learned`.",
         shortest=16,
         limits=(
-            "Weak: inside held-out holes it errs more than Telea and than the smooth fill it starts from; what it adds is"
-            " texture, and the middle of a large hole stays smooth.",
+            "Weak: inside held-out holes it errs more than Telea and than the smooth fill it starts from; what it adds"
+            " is texture, and the middle of a large hole stays smooth.",
             "The seed changes nothing.",
         ),
     )
