@@ -13,7 +13,7 @@ from PIL import Image
 
 from drawn import drawn_picture
 from fauxlens.core.errors import BadManifest, BadSetting, BadWeights, NoWeights, OtherPlan
-from fauxlens.core.settings import read_settings
+from fauxlens.core.settings import read_settings, settings_to
 from fauxlens.forge.create import fit_learned, learned
 from fauxlens.forge.create.fit_learned import LearnedRecipe, Training, TrainingPhoto, drawn_batch, evaluate, export, fit
 from fauxlens.forge.create.holes import KINDS, drawn_hole
@@ -262,6 +262,7 @@ def test_what_comes_with_the_package_is_what_its_card_says() -> None:
     assert card["sha256"] == digest
     assert card["parameters"] == sum(weight.numel() for weight in network.parameters())
     assert card["crops"] == card["steps"] * card["recipe"]["batch"]
+    assert card["recipe"] == settings_to(read_settings(LearnedRecipe, RECIPE))
     assert card["data"]["photos"] > 0
     assert set(card["held_out"]) >= {"learned", "telea"}
     made = Learned().fill(Request(pixels=drawn_picture(), mask=asymmetric(40, 56), seed=0))

@@ -2,7 +2,7 @@
 
 After Suvorov et al., "Resolution-robust Large Mask Inpainting with Fourier Convolutions" (2022), with a quarter
 of its channels and less than a third of its blocks. The hole is first filled from a pyramid of means of what is known
-(Gortler et al., The Lumigraph, 1996), and the network adds to that: a good start for a training of an hour.
+(Gortler et al., The Lumigraph, 1996), and the network adds to that: a good start for a short training.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class LearnedNetwork(nn.Module):
             branches = block(branches)
         maps = joined(branches)
         for layer, finer in zip(self.up, reversed(passed), strict=True):
-            # Unlike LaMa's, it is shown again what it saw on the way down: an hour is too short to learn to keep it.
+            # Unlike LaMa's, it is shown again what it saw on the way down: a short training does not learn to keep it.
             maps = layer(maps) + finer
         added: Tensor = self.last(maps)
         return base + holes * added
