@@ -122,6 +122,8 @@ class Imprint(Method):
             "It does not invent anything: what is detected is the trace of a decoder, not of a generator's picture.",
             "Outside the region's box the made frame is the photo, unless `whole` is set.",
             "Flat regions come back all but unchanged; `gate` in the parameters says so.",
+            "A few families shift glaring colours, which their photos did not teach them; the gate holds for the "
+            "photo's own content only.",
         ),
     )
     settings_type = ImprintSettings
