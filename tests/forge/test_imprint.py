@@ -36,6 +36,7 @@ from fauxlens.forge.create.imprint import (
     ImprintSettings,
     aligned,
     available,
+    colour_kept,
     draw_of,
     psnr,
     reconstruct,
@@ -259,6 +260,16 @@ def test_residual_alignment_shrinks_what_is_missing_to_the_formula() -> None:
     assert aligned(source, made, "none", 0.8) is made
 
 
+def test_colours_are_kept_and_traces_are_not_touched() -> None:
+    source = photo().astype(np.float32)
+    shifted = source + np.float32([30.0, -20.0, 5.0])
+    assert np.allclose(colour_kept(source, shifted, 4.0), source, atol=1e-3)
+    y, x = np.mgrid[: source.shape[0], : source.shape[1]]
+    trace = np.where((x + y) % 2 == 0, 3.0, -3.0).astype(np.float32)[..., None]
+    assert np.allclose(colour_kept(source, source + trace, 4.0), source + trace, atol=0.2)
+    assert colour_kept(source, shifted, 0.0) is shifted
+
+
 def test_band_alignment_restores_the_energy_and_not_the_detail() -> None:
     source = photo().astype(np.float32)
     lost = np.roll(source, 3, axis=1)
@@ -306,6 +317,7 @@ def test_draws_keep_to_their_ranges_and_to_the_seed() -> None:
         {"psnr_least": 50.0},
         {"attempts": 0},
         {"margin": -1},
+        {"colour_sigma": 0.5},
         {"content": {"identity": 0.0, "telea": 0.0, "jittered": 0.0}},
         {"families": ["nearest-x3"]},
     ],
