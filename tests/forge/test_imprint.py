@@ -36,6 +36,7 @@ from fauxlens.forge.create.imprint import (
     ImprintSettings,
     aligned,
     available,
+    colour_kept,
     draw_of,
     psnr,
     reconstruct,
@@ -259,6 +260,16 @@ def test_residual_alignment_shrinks_what_is_missing_to_the_formula() -> None:
     assert aligned(source, made, "none", 0.8) is made
 
 
+def test_colours_are_kept_and_traces_are_not_touched() -> None:
+    source = photo().astype(np.float32)
+    shifted = source + np.float32([30.0, -20.0, 5.0])
+    assert np.allclose(colour_kept(source, shifted, 4.0), source, atol=1e-3)
+    y, x = np.mgrid[: source.shape[0], : source.shape[1]]
+    trace = np.where((x + y) % 2 == 0, 3.0, -3.0).astype(np.float32)[..., None]
+    assert np.allclose(colour_kept(source, source + trace, 4.0), source + trace, atol=0.2)
+    assert colour_kept(source, shifted, 0.0) is shifted
+
+
 def test_band_alignment_restores_the_energy_and_not_the_detail() -> None:
     source = photo().astype(np.float32)
     lost = np.roll(source, 3, axis=1)
@@ -306,6 +317,7 @@ def test_draws_keep_to_their_ranges_and_to_the_seed() -> None:
         {"psnr_least": 50.0},
         {"attempts": 0},
         {"margin": -1},
+        {"colour_sigma": 0.5},
         {"content": {"identity": 0.0, "telea": 0.0, "jittered": 0.0}},
         {"families": ["nearest-x3"]},
     ],
@@ -366,12 +378,12 @@ def test_a_reconstruction_outside_the_gate_is_drawn_again_and_said() -> None:
     assert tried[0] == {"family": inside["family"], "psnr": inside["psnr"]}
     # The one that is kept is the nearest to the gate.
     assert outside["psnr"] == max(attempt["psnr"] for attempt in tried)
-    # A gate between the first draw and another is passed by that other.
-    better = next(attempt for attempt in tried if attempt["psnr"] > tried[0]["psnr"])
-    second = found(psnr_least=(tried[0]["psnr"] + better["psnr"]) / 2, psnr_most=90.0)
+    # A gate that the first draw misses is passed by the first later one that fits: here one that is further off.
+    further = next(attempt for attempt in tried if attempt["psnr"] < tried[0]["psnr"])
+    second = found(psnr_least=10.0, psnr_most=(tried[0]["psnr"] + further["psnr"]) / 2)
     assert second["gate"] is True
-    assert second["failed_attempts"] == tried[: tried.index(better)]
-    assert second["psnr"] == better["psnr"]
+    assert second["psnr"] == further["psnr"]
+    assert second["failed_attempts"] == tried[: tried.index(further)]
 
 
 def test_decibels_inside_the_mask_alone() -> None:
@@ -526,10 +538,11 @@ def test_the_held_out_families_of_the_package() -> None:
 
 
 def test_every_family_of_the_package_brings_a_drawn_picture_back() -> None:
-    # The card's decibels were measured on photos, which are not here; a drawn slope is easier than most of them.
-    # Not so for batch norms: they learnt the brightness of photos, and shift that of anything else.
+    # The card's decibels were measured on photos, which are not here. Slopes in the pale colours that most photos have:
+    # a few families never learnt glaring ones.
     picture = torch.from_numpy(smooth_picture(96, 128)).permute(2, 0, 1)[None].float() / 255.0
+    picture = 0.7 * picture.mean(dim=1, keepdim=True) + 0.3 * picture
     for name in (*available("train"), *available("held-out")):
         made = reconstruct(name, picture)
         error = float((made - picture)[..., 16:-16, 16:-16].square().mean())
-        assert -10.0 * np.log10(error) > (18.0 if TRAINED[name].norm == "batch" else 30.0), name
+        assert -10.0 * np.log10(error) > FLOOR, name

@@ -182,10 +182,13 @@ class NearIdentityNetwork(nn.Module):
         size = 3 * side * side
         for step in range(family.steps):
             turn, _ = torch.linalg.qr(torch.randn(size, size, generator=chance, dtype=torch.float64))
-            noise = torch.randn(size, size, generator=chance, dtype=torch.float64) * (0.04 / math.sqrt(size))
+            noise = torch.randn(size, size, generator=chance, dtype=torch.float64) * (0.1 / math.sqrt(size))
+            # Flat colours come back as they are: else every flat patch would get the same grain, and with it detail.
+            flat = turn @ torch.kron(torch.eye(3, dtype=torch.float64), torch.ones(side**2, 1, dtype=torch.float64))
+            noise = noise - noise @ flat @ flat.T / side**2
             self.register_buffer(f"turn{step}", turn.float())
             self.register_buffer(f"back{step}", (turn.T + noise).float())
-        amount = 0.08 + 0.17 * float(torch.rand((), generator=chance, dtype=torch.float64))
+        amount = 0.15 + 0.25 * float(torch.rand((), generator=chance, dtype=torch.float64))
         amount = amount if family.sharpens else -amount
         smooth = torch.tensor([1.0, 2.0, 1.0])
         kernel = -amount * torch.outer(smooth, smooth) / 16.0
