@@ -99,7 +99,7 @@ def test_wrong_use(run: Run, photos: Path, recipe: Path, tmp_path: Path) -> None
     said = run("forge", photos, "--recipe", recipe, "--method", "tela", "-o", tmp_path / "set")
     assert (said.code, "Did you mean 'telea'" in said.err) == (2, True)
     said = run("forge", tmp_path / "nothing.parquet", "-o", tmp_path / "set")
-    assert (said.code, "no such manifest" in said.err) == (2, True)
+    assert (said.code, "no such folder or manifest" in said.err) == (2, True)
     first = run("forge", photos, "--recipe", recipe, "-o", tmp_path / "set", "--no-audit", "-q")
     assert first.code == 0
     other = run("forge", photos, "--recipe", recipe, "-o", tmp_path / "set", "--seed", "5", "--no-audit", "-q")

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from fauxlens.core.errors import BadManifest, BadSetting, NoWeights, WorkError
+from fauxlens.core.errors import BadManifest, BadSetting, NoWeights, OtherPlan, WorkError
 from fauxlens.core.files import sha256_of
 from fauxlens.core.settings import settings_from
 from fauxlens.forge import stages
@@ -16,6 +16,7 @@ from fauxlens.forge.pipeline import Forged, check_ready, facts_of, forge
 from fauxlens.forge.publish import publish
 from fauxlens.forge.recipe import Recipe
 from fauxlens.forge.stages import read_mask
+from fauxlens.images.encode import encode_png
 from fauxlens.images.picture import read_picture
 from fauxlens.manifest.manifest import Manifest, read_manifest
 from fauxlens.manifest.scan import scan
@@ -195,7 +196,8 @@ def test_a_method_that_fails_on_one_photo_is_written_down_and_ends_nothing(
     met = sum(int(read_picture(manifest.path_of(one)).pixels[0, 0, 0]) == bad for one in manifest)
     monkeypatch.setattr(Telea, "make", sometimes)
     made = forge(manifest, tmp_path, _recipe(), workers=0)
-    assert made.failures == {"RuntimeError": met}
+    assert {(one.kind, one.message) for one in made.failures} == {("RuntimeError", "the model has no word for this")}
+    assert len(made.failures) == met
     assert made.made["region", "telea"] == 6 - met
     assert made.missing == {("region", "telea"): met}
     assert f"complete with {met} failures" in made.sentence
@@ -264,7 +266,10 @@ def test_a_photo_that_is_alone_in_its_split_takes_from_nobody(photos: Path, tmp_
     found = photos_of(photos)
     alone = found.with_columns("split by hand", {"split": ["test", *["train"] * (len(found) - 1)]})
     made = forge(alone, tmp_path, _recipe(methods=[{"name": "splice"}]), workers=0)
-    assert made.failures == {"BadSetting": 1}
+    (lost,) = made.failures
+    assert lost.kind == "BadSetting"
+    assert "no other photo of its split" in lost.message
+    assert lost.what.startswith("photo_000.png, region, splice")
     assert made.made == {("region", "splice"): 5}
 
 
@@ -276,7 +281,7 @@ def test_photos_that_cannot_be_used_are_counted(tmp_path: Path) -> None:
     (folder / "torn.jpg").write_bytes(whole[: len(whole) // 2])
     made = forge(_manifest(folder), tmp_path / "out", _recipe(), workers=0)
     assert made.photos == 5
-    assert made.unreadable == {"BadShape": 1, "UnreadableImage": 1}
+    assert {one.what: one.kind for one in made.unusable} == {"small.png": "BadShape", "torn.jpg": "UnreadableImage"}
     assert sum(made.made.values()) == 6
     assert "complete with 2 failures" in made.sentence
 
@@ -288,6 +293,27 @@ def test_both_variants_lie_apart_and_share_a_mask(photos: Path, tmp_path: Path) 
     assert {one.variant for one in forged} == {"spliced", "regenerated"}
     assert len({one.mask_path for one in forged}) == 6
     assert all(one.path.startswith("Regenerated/") == (one.variant == "regenerated") for one in forged)
+
+
+def test_a_set_is_not_finished_with_other_weights(photos: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "weights"
+    (weights / "telea").mkdir(parents=True)
+    (weights / "telea" / "w.bin").write_bytes(b"one")
+    recipe = _recipe(methods=[{"name": "telea"}])
+    forge(_manifest(photos), tmp_path / "out", recipe, workers=0, weights=weights)
+    (weights / "telea" / "w.bin").write_bytes(b"two")
+    with pytest.raises(OtherPlan, match=r"settings\.weights_found\.telea was"):
+        forge(_manifest(photos), tmp_path / "out", recipe, workers=0, weights=weights)
+
+
+def test_nothing_forged_is_no_success(tmp_path: Path) -> None:
+    folder = tmp_path / "flat"
+    folder.mkdir()
+    (folder / "grey.png").write_bytes(encode_png(np.full((200, 200, 3), 128, np.uint8)))
+    recipe = _recipe(perceive={"provider": "embedded"}, methods=[{"name": "telea"}])
+    made = forge(photos_of(folder), tmp_path / "out", recipe, workers=0)
+    assert made.without_region == {"stuff": 1, "background": 1}
+    assert made.sentence == "nothing could be forged of 1 photos"
 
 
 def test_page_card_and_facts(done: Forged, tmp_path: Path) -> None:
@@ -306,6 +332,10 @@ def test_what_is_wrong_for_every_photo_is_said_before_anything_starts(photos: Pa
         check_ready(_recipe(methods=[{"name": "sdxl"}]), weights=tmp_path)
     with pytest.raises(BadSetting, match="among the originals"):
         forge(_manifest(photos), photos, _recipe())
+    with pytest.raises(BadSetting, match="among the originals"):
+        forge(_manifest(photos), photos / "forged", _recipe())
+    with pytest.raises(BadSetting, match="no device called"):
+        forge(_manifest(photos), tmp_path / "x", _recipe(), device="banana")
     with pytest.raises(BadManifest, match="no picture in this folder"):
         photos_of(tmp_path)
     manifest = _manifest(photos)

@@ -10,6 +10,8 @@ import typer
 from fauxlens.cli import console
 from fauxlens.cli.options import AsJson, Device, Quiet, RootOption, Workers
 
+_SHOWN = 5
+
 
 def command(
     photos: Annotated[
@@ -44,6 +46,7 @@ def command(
     """Forge real photos locally: find a region, make it anew, judge it, write a labelled set with masks."""
     from fauxlens.core.errors import UnknownName
     from fauxlens.core.names import unknown
+    from fauxlens.detectors.load import checked_device
     from fauxlens.forge.estimate import estimated
     from fauxlens.forge.photos import photos_of
     from fauxlens.forge.pipeline import facts_of, forge
@@ -56,6 +59,7 @@ def command(
             wrong: UnknownName = unknown(name, [one.key for one in chosen.methods], f"method in recipe {chosen.name}")
             raise wrong
     chosen = with_changes(chosen, methods=method, photos=count, seed=seed)
+    checked_device(device)
     reals = photos_of(photos, root=root)
     if estimate or not (quiet or json):
         cost = estimated(reals, chosen, workers=workers, weights=weights, device=device)
@@ -69,23 +73,31 @@ def command(
     with console.progress_of(quiet or json) as progress:
         done = forge(reals, output, chosen, workers=workers, device=device, weights=weights, progress=progress)
         pages = publish(done, audited=audit, workers=workers, circumstances=console.circumstances(), progress=progress)
+    found_any = bool(done.made)
     if json:
         facts = facts_of(done)
         facts["manifest"] = str(output / "manifest.parquet")
         facts["page"] = str(pages.page)
         facts["audit"] = None if pages.audit is None else pages.audit.sentence
         console.say_json(facts)
-        return 1 if done.failed else 0
+        return 1 if done.failed or not found_any else 0
     kinds = chosen.perceive.mask_types
     rows = [(one.key, *(f"{done.made.get((kind, one.key), 0):,}" for kind in kinds)) for one in chosen.methods]
     console.show_table(("method", *kinds), rows, numbers=tuple(range(1, 1 + len(kinds))))
-    for what, lost in (("not used", done.unreadable), ("refused by", done.rejected), ("failed", done.failures)):
-        for name, number in sorted(lost.items()):
-            console.say(f"{what}: {name} ({number:,})")
+    for mask_type, number in done.without_region.items():
+        if number:
+            console.say(f"no {mask_type} region found: {console.counted(number, 'photo')}")
+    for judge, number in sorted(done.rejected.items()):
+        console.say(f"attempts refused by {judge}: {number:,}")
+    for what, several in (("not used", done.unusable), ("failed", done.failures)):
+        for one in several[:_SHOWN]:
+            console.say(f"{what}: {one.what}: {one.message} ({one.kind})")
+        if len(several) > _SHOWN:
+            console.say(f"{what}: {len(several) - _SHOWN:,} more; all of them are in {output / 'forge.json'}")
     for remark in done.remarks:
         console.say(f"note: {remark}")
     console.say(done.sentence)
     if pages.audit is not None:
         console.say(f"audit: {pages.audit.sentence}")
     console.say(f"wrote {output / 'manifest.parquet'} and {pages.page}")
-    return 1 if done.failed else 0
+    return 1 if done.failed or not found_any else 0

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fauxlens.core.errors import NoWeights
 from fauxlens.detectors.store import store_folder
+
+_END = 8 << 20
+EMBEDDED = Path(__file__).parent / "weights"
+"""What comes with the package."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +42,24 @@ class Download:
 def forge_folder(name: str) -> Path:
     """Where the files of the method, provider or judge called `name` are looked for when nobody says."""
     return store_folder() / "forge" / name
+
+
+def fingerprint(folder: Path) -> str:
+    """One digest for the files at `folder`: what they are, so that a run is not finished with others.
+
+    Large files are told by their size and both ends; their tensors have digests of their own in what is made.
+    """
+    digest = hashlib.sha256()
+    files = [folder] if folder.is_file() else sorted(path for path in folder.rglob("*") if path.is_file())
+    for path in files:
+        size = path.stat().st_size
+        digest.update(f"{path.relative_to(folder.parent)}|{size}\n".encode("utf-8", "surrogateescape"))
+        with path.open("rb") as stream:
+            digest.update(stream.read(_END))
+            if size > _END:
+                stream.seek(max(_END, size - _END))
+                digest.update(stream.read(_END))
+    return digest.hexdigest()
 
 
 def find_weights(name: str, needs: Sequence[Download], given: Path | None) -> Path:

@@ -15,6 +15,10 @@ def photos_of(path: Path, *, root: Path | None = None) -> Manifest:
     """The manifest at `path`; of a folder, one in which every picture is a real photo from that folder."""
     path = Path(path)
     if not path.is_dir():
+        if not path.exists():
+            raise BadManifest(
+                "no such folder or manifest", where=path, hint="give a folder of photos, or a .parquet file"
+            )
         return read_manifest(path, root=root)
     tree = Tree(path)
     source = path.resolve().name
@@ -26,4 +30,4 @@ def photos_of(path: Path, *, root: Path | None = None) -> Manifest:
     if not rows:
         raise BadManifest("no picture in this folder", where=path, hint="give a folder of photos, or a manifest")
     line = f"every picture of the folder '{source}' was taken for a real photo"
-    return Manifest.from_samples(rows, path, name=source, history=(line,))
+    return Manifest.from_samples(rows, path, name=source, history=(line,), facts={"every_picture_of": source})

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,12 @@ from fauxlens.core.errors import BadManifest, BadSetting, WorkError
 from fauxlens.core.files import write_json
 from fauxlens.core.progress import Progress, silent
 from fauxlens.core.version import __version__
+from fauxlens.detectors.load import checked_device
 from fauxlens.forge import units as planning
 from fauxlens.forge.cards import cards_of, release_words
 from fauxlens.forge.create.method import load_method
 from fauxlens.forge.judge.judge import load_judge
-from fauxlens.forge.needs import find_weights
+from fauxlens.forge.needs import EMBEDDED, find_weights, fingerprint, forge_folder
 from fauxlens.forge.perceive.provider import load_captioner, load_provider
 from fauxlens.forge.quota import Candidate, LargestShares, select
 from fauxlens.forge.recipe import Recipe
@@ -44,6 +45,15 @@ _FULL_DISK = "No space left"
 _FEW = 2000  # units whose captions are not worth other processes, where nothing has to be loaded
 
 
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A photo that could not be used, or a unit that ended in an error: which, and why."""
+
+    what: str  # the photo's path; for a unit also its mask type and method
+    kind: str
+    message: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Forged:
     """What a run of the forge made."""
@@ -52,24 +62,26 @@ class Forged:
     manifest: Manifest
     recipe: Recipe
     photos: int  # read
-    unreadable: Mapping[str, int]  # why a photo could not be used -> how many
+    unusable: tuple[Lost, ...]  # photos that could not be read, or are too small
     without_region: Mapping[str, int]  # mask type -> photos in which nothing was found
     rounds: int
     made: Mapping[tuple[str, str], int]  # (mask type, method) -> forgeries
     missing: Mapping[tuple[str, str], int]  # (mask type, method) -> how many the quota lacks
     rejected: Mapping[str, int]  # judge -> attempts it refused
-    failures: Mapping[str, int]  # what a method raised -> units that have no forgery because of it
+    failures: tuple[Lost, ...]  # units that have no forgery because a method, judge or captioner raised something
     remarks: tuple[str, ...] = ()
 
     @property
     def failed(self) -> int:
         """Photos that could not be read and units that ended in an error."""
-        return sum(self.unreadable.values()) + sum(self.failures.values())
+        return len(self.unusable) + len(self.failures)
 
     @property
     def sentence(self) -> str:
         """How it ended, for somebody who reads nothing else."""
         count = sum(self.made.values())
+        if not count:
+            return f"nothing could be forged of {self.photos:,} photos"
         end = "complete" if not self.failed else f"complete with {self.failed:,} failures"
         short = sum(self.missing.values())
         lacking = f"; {short:,} of the quota could not be made" if short else ""
@@ -91,12 +103,16 @@ def forge(
     `weights` is a folder with one folder for each model; without it, the store of this machine is looked through.
     """
     folder = Path(folder)
-    if folder.resolve() == manifest.root.resolve():
+    root = manifest.root.resolve()
+    # A folder that is read as a whole would hold the forgeries as photos the next time.
+    inside = root in folder.resolve().parents and manifest.facts.get("every_picture_of") is not None
+    if inside or folder.resolve() == root:
         raise BadSetting("the forged set would lie among the originals", where=folder, hint="give another folder")
+    checked_device(device)
     check_ready(recipe, weights=weights)
     manifest.require_files()
     reals = real_photos(manifest, recipe)
-    run_ = _Run(reals, folder, recipe, workers, device, weights, progress)
+    run_ = _Run(reals, folder, recipe, workers, device, weights, progress, quarantined=_quarantined(manifest, recipe))
     seen = run_.perceived()
     choices = choose(recipe, seen)
     made = run_.created(seen, choices)
@@ -175,7 +191,7 @@ class _Made:
     done: list[tuple[Unit, bool]] = field(default_factory=list)
     first: list[Unit] = field(default_factory=list)
     rejected: Counter[str] = field(default_factory=Counter)
-    failures: Counter[str] = field(default_factory=Counter)
+    failures: list[Lost] = field(default_factory=list)
     rounds: int = 0
 
 
@@ -190,16 +206,17 @@ class _Run:
     device: str
     weights: Path | None
     progress: Progress
-    unreadable: Counter[str] = field(default_factory=Counter)
+    quarantined: Sequence[Lost] = ()
+    unusable: list[Lost] = field(default_factory=list)
 
     def perceived(self) -> list[Seen]:
         """Every photo through perception."""
         rows = _photo_rows(self.reals)
         items = (Item(row["id"], {key: row[key] for key in ("id", "path", "source", "content")}) for row in rows)
         outcomes = self._stage("perceive", PERCEIVE_TASK, items, "finding regions")
-        for one in outcomes:
+        for row, one in zip(rows, outcomes, strict=True):
             if one.error is not None:
-                self.unreadable[one.error.kind] += 1
+                self.unusable.append(Lost(row["path"], one.error.kind, one.error.message))
         return planning.seen_photos(rows, outcomes)
 
     def created(self, seen: Sequence[Seen], choices: Mapping[str, Choice]) -> _Made:
@@ -221,15 +238,17 @@ class _Run:
                 if one.result is not None:
                     made.captions[one.key] = one.result
                 elif one.error is not None:
-                    made.failures[one.error.kind] += 1
-            units = [unit for unit in units if planning.caption_key(unit.photo, unit.mask_type) in made.captions]
+                    made.failures.append(Lost(f"caption of {one.key}", one.error.kind, one.error.message))
+            mute = [unit for unit in units if planning.caption_key(unit.photo, unit.mask_type) not in made.captions]
+            made.done += [(unit, False) for unit in mute]
+            units = [unit for unit in units if unit not in set(mute)]
             made_items = planning.create_items(
                 units, photos, choices, made.captions, words, lambda unit: lend(unit) if unit.method in takes else None
             )
             outcomes = self._stage(f"create-{number}", CREATE_TASK, made_items, f"forging, round {made.rounds}")
             regions = {kind: dict((*choice.chosen, *choice.reserve)) for kind, choice in choices.items()}
             for unit, one in zip(units, outcomes, strict=True):
-                _note(made, unit, one, regions[unit.mask_type][unit.photo])
+                _note(made, unit, one, regions[unit.mask_type][unit.photo], photos[unit.photo].path)
             units = planning.next_round(self.recipe, choices, planning.standing(made.first, made.done))
         return made
 
@@ -267,21 +286,34 @@ class _Run:
             "folder": self.folder.resolve().as_posix(),
             "device": self.device,
             "weights": None if self.weights is None else Path(self.weights).resolve().as_posix(),
+            "weights_found": self._found(),
         }
 
+    def _found(self) -> dict[str, str]:
+        """What lies where models are looked for: a set must not be finished with other weights than begun with."""
+        plan = self.recipe
+        names = [plan.perceive.provider, plan.captions.captioner]
+        names += [*(one.name for one in plan.methods), *(one.name for one in plan.judges)]
+        places = {name: forge_folder(name) if self.weights is None else Path(self.weights) / name for name in names}
+        found = {name: fingerprint(place) for name, place in sorted(places.items()) if place.exists()}
+        return {"of the package": fingerprint(EMBEDDED), **found}
 
-def _note(made: _Made, unit: Unit, one: Outcome, region: Mapping[str, Any]) -> None:
+
+def _note(made: _Made, unit: Unit, one: Outcome, region: Mapping[str, Any], path: str) -> None:
     accepted = one.result is not None and one.result["accepted"] is not None
     made.done.append((unit, accepted))
+    what = f"{path}, {unit.mask_type}, {unit.method}"
     if one.result is None:
-        made.failures[one.error.kind if one.error is not None else "unknown"] += 1
+        kind, message = ("unknown", "") if one.error is None else (one.error.kind, one.error.message)
+        made.failures.append(Lost(what, kind, message))
         return
     for record in one.result["tried"]:
         made.rejected.update(record.get("rejected_by", ()))
     if accepted:
         made.accepted.append((unit, {**one.result, "region": region}))
     elif "error" in one.result["tried"][-1]:
-        made.failures[one.result["tried"][-1]["error"]["kind"]] += 1
+        error = one.result["tried"][-1]["error"]
+        made.failures.append(Lost(what, error["kind"], error["message"]))
 
 
 def _met_a_full_disk(one: Outcome) -> bool:
@@ -295,13 +327,13 @@ def facts_of(done: Forged) -> dict[str, Any]:
         "version": __version__,
         "photos": done.photos,
         "forgeries": sum(done.made.values()),
-        "unreadable": dict(done.unreadable),
+        "unusable": [asdict(one) for one in done.unusable],
         "without_region": dict(done.without_region),
         "rounds": done.rounds,
         "made": [[*place, count] for place, count in sorted(done.made.items())],
         "missing": [[*place, count] for place, count in sorted(done.missing.items())],
         "rejected": dict(sorted(done.rejected.items())),
-        "failures": dict(sorted(done.failures.items())),
+        "failures": [asdict(one) for one in done.failures],
         "remarks": list(done.remarks),
         "sentence": done.sentence,
     }
@@ -325,6 +357,16 @@ def real_photos(manifest: Manifest, recipe: Recipe) -> Manifest:
     if all(value is not None for value in reals.column("split").to_pylist()):
         return reals
     return split(reals, SplitPlan(salt=recipe.split_salt))
+
+
+def _quarantined(manifest: Manifest, recipe: Recipe) -> list[Lost]:
+    """Photos that the manifest itself says cannot be used."""
+    usable = set(manifest.usable().column("id").to_pylist())
+    columns = zip(*(manifest.column(name).to_pylist() for name in ("id", "label", "path", "status")), strict=True)
+    lost = [
+        (path, status) for one, label, path, status in columns if label in recipe.photos.labels and one not in usable
+    ]
+    return [Lost(path, "quarantined", status or "") for path, status in lost]
 
 
 def _photo_rows(reals: Manifest) -> list[dict[str, Any]]:
@@ -356,18 +398,18 @@ def _summed_up(
 ) -> Forged:
     now = planning.standing(made.first, made.done)
     holders = {kind: sum(any(r["mask_type"] == kind for r in photo.regions) for photo in seen) for kind in choices}
-    readable = len(run_.reals) - sum(run_.unreadable.values())
+    readable = len(run_.reals) - len(run_.unusable)
     return Forged(
         folder=folder,
         manifest=manifest,
         recipe=recipe,
-        photos=len(run_.reals),
-        unreadable=dict(run_.unreadable),
+        photos=len(run_.reals) + len(run_.quarantined),
+        unusable=(*run_.quarantined, *run_.unusable),
         without_region={kind: readable - count for kind, count in holders.items()},
         rounds=made.rounds,
         made={place: count for place, count in now.made.items() if count},
         missing=now.missing(),
         rejected=dict(made.rejected),
-        failures=dict(made.failures),
+        failures=tuple(made.failures),
         remarks=tuple(remark for choice in choices.values() for remark in choice.remarks),
     )

@@ -201,7 +201,7 @@ class Recipe:
 
 def read_recipe(name: str | Path) -> Recipe:
     """The recipe that comes with the package under this name, or the one in this TOML file."""
-    return read_settings(Recipe, recipe_path(str(name)))
+    return read_settings(Recipe, recipe_path(str(name), "methods"))
 
 
 def with_changes(

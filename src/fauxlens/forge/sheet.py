@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 ROWS = 12
 SIDE = 150
+MOST_LOST = 50
 
 
 def report_of(done: Forged, audit: Audit | None = None, *, rows: int = ROWS) -> Report:
@@ -148,12 +149,16 @@ def _judges_table(manifest: Manifest) -> Table | None:
 
 
 def _lost_table(done: Forged) -> Table:
-    rows: list[tuple[str, str, int]] = []
-    rows += [("photo not used", kind, count) for kind, count in sorted(done.unreadable.items())]
-    rows += [("attempt refused", judge, count) for judge, count in sorted(done.rejected.items())]
-    rows += [("unit ended in an error", kind, count) for kind, count in sorted(done.failures.items())]
-    rows += [("lacking in the quota", f"{kind}, {method}", n) for (kind, method), n in sorted(done.missing.items())]
-    return Table("lost", "Refused, failed, lacking", (Column("what"), Column("why"), Column("how many")), tuple(rows))
+    rows: list[tuple[str, str, str]] = []
+    for what, several in (("photo not used", done.unusable), ("unit without a forgery", done.failures)):
+        rows += [(what, one.what, f"{one.kind}: {one.message}") for one in several[:MOST_LOST]]
+        if len(several) > MOST_LOST:
+            rows.append((what, f"and {len(several) - MOST_LOST:,} more", "all of them are in forge.json"))
+    rows += [("attempts refused", judge, f"{count:,}") for judge, count in sorted(done.rejected.items())]
+    rows += [("lacking in the quota", f"{k}, {method}", f"{n:,}") for (k, method), n in sorted(done.missing.items())]
+    return Table(
+        "lost", "Not used, failed, refused, lacking", (Column("what"), Column("which"), Column("why")), tuple(rows)
+    )
 
 
 def _audit_text(audit: Audit) -> tuple[str, ...]:

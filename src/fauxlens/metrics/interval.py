@@ -73,8 +73,9 @@ def bootstrap(
     a class. "percentile" takes the middle of the draws. "bca" also corrects for bias and skew (Efron 1987); it takes
     as many evaluations more as there are groups, at most 200.
 
-    The interval is nan when the number is, when there are fewer than two groups, or when more than one draw in twenty
-    is undefined. It tells of the choice of pictures alone: not of training again, nor of another sort of picture.
+    The interval is nan when the number is, when there are fewer than two groups (or fewer than two of any stratum), or
+    when more than one draw in twenty is undefined. It tells of the choice of pictures alone: not of training again, nor
+    of another sort of picture.
 
     >>> found = bootstrap(lambda hit: float(hit.mean()), [1, 1, 1, 0], purpose="example", resamples=200)
     >>> found.value, found.groups, 0 <= found.low <= found.value <= found.high <= 1
@@ -250,6 +251,7 @@ class _Draws:
     start: Integers
     size: Integers
     kinds: tuple[Integers, ...]  # groups of the same make-up
+    fewest: int  # groups that the rarest class is in
     rng: np.random.Generator
     resamples: int
     level: float
@@ -289,6 +291,7 @@ class _Draws:
             np.cumsum(size) - size,
             size,
             _by_make_up(of_row, kind),
+            min((len(np.unique(of_row[kind == one])) for one in np.unique(kind)), default=0),
             np.random.default_rng(seed_for(f"interval {purpose}")),
             resamples,
             level,
@@ -300,7 +303,8 @@ class _Draws:
         value = float(metric(*self.arrays))
         groups = len(self.size)
         nothing = Estimate(value, float("nan"), float("nan"), self.level, self.method, groups)
-        if np.isnan(value) or groups < 2:
+        # A class that comes from one group is the same in every draw: nothing is known of its spread.
+        if np.isnan(value) or groups < 2 or self.fewest < 2:
             return nothing
         drawn = np.array([self._with(metric, self._drawn()) for _ in range(self.resamples)])
         told = np.sort(drawn[~np.isnan(drawn)])

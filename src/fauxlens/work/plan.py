@@ -328,10 +328,7 @@ def _differences(old: Plan, new: Plan) -> list[str]:
         for name in ("task", "task_version")
         if getattr(old, name) != getattr(new, name)
     ]
-    for name in sorted({*old.settings, *new.settings}):
-        was, now = (repr(plan.settings[name]) if name in plan.settings else "not set" for plan in (old, new))
-        if was != now:
-            found.append(f"settings.{name} was {was} and is {now}")
+    found += _leaves("settings", dict(old.settings), dict(new.settings))
     if old.count != new.count:
         found.append(f"items: there were {old.count} and are {new.count}")
     elif old.items_sha256 != new.items_sha256:
@@ -339,6 +336,27 @@ def _differences(old: Plan, new: Plan) -> list[str]:
     if old.shard_size != new.shard_size:
         found.append(f"shard_size was {old.shard_size} and is {new.shard_size}")
     return found
+
+
+_ABSENT = object()
+
+
+def _leaves(name: str, was: Any, now: Any) -> list[str]:
+    """Where two settings differ, down to single values: a whole recipe printed twice tells nobody anything."""
+    if isinstance(was, Mapping) and isinstance(now, Mapping):
+        keys = sorted({*was, *now})
+        return [one for key in keys for one in _leaves(f"{name}.{key}", was.get(key, _ABSENT), now.get(key, _ABSENT))]
+    if isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
+        pairs = enumerate(zip(was, now, strict=True))
+        return [one for place, (a, b) in pairs for one in _leaves(f"{name}[{place}]", a, b)]
+    if was == now and (was is _ABSENT) == (now is _ABSENT):
+        return []
+    before, after = ("not set" if one is _ABSENT else _short(repr(one)) for one in (was, now))
+    return [f"{name} was {before} and is {after}"]
+
+
+def _short(text: str, most: int = 120) -> str:
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def _items_changed(path: Path, got: str) -> WorkError:
