@@ -185,7 +185,8 @@ class BrightnessContrast(Step):
     def render(self, pixels: Pixels, record: Record) -> Pixels:
         """Look every value up."""
         values = np.arange(256) * (1 + record["contrast"]) + 255 * record["brightness"]
-        return np.clip(np.rint(values), 0, 255).astype(np.uint8)[pixels]
+        levels: Pixels = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+        return levels[pixels]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ import hashlib
 import multiprocessing
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -46,7 +46,6 @@ SHOWINGS: dict[str, Callable[[Pixels], Tensor]] = {
 """Ways to make a tensor of pixels whose size the augmentation has already settled."""
 
 _TRIES = 1000
-_IN_A_BATCH = ("image", "mask", "label", "target")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,7 +97,7 @@ class Batch:
         parts = []
         for at in range(0, len(self), size):
             taken = slice(at, at + size)
-            image = self.image.unflatten(0, (self.copies, len(self)))[:, taken].flatten(0, 1)
+            image = self.image.reshape(self.copies, len(self), *self.image.shape[1:])[:, taken].flatten(0, 1)
             mask = None if self.mask is None else self.mask[taken]
             skipped = self.skipped if at == 0 else ()
             parts.append(
@@ -107,8 +106,10 @@ class Batch:
         return parts
 
     def _mapped(self, function: Callable[[Tensor], Tensor]) -> Batch:
-        found = {one.name: getattr(self, one.name) for one in fields(self) if one.name in _IN_A_BATCH}
-        return replace(self, **{name: None if one is None else function(one) for name, one in found.items()})
+        mask = None if self.mask is None else function(self.mask)
+        return replace(
+            self, image=function(self.image), mask=mask, label=function(self.label), target=function(self.target)
+        )
 
 
 class Samples(Dataset[Sample]):
@@ -382,7 +383,7 @@ def loader(
         several = {"prefetch_factor": ahead, "worker_init_fn": _alone, "multiprocessing_context": context}
     feed: DataLoader[Sample] = DataLoader(
         samples, batch_sampler=keys, num_workers=workers, collate_fn=collate, pin_memory=pin, **several
-    )  # type: ignore[arg-type]
+    )
     return _fed(feed)
 
 
