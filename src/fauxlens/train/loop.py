@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,9 @@ from fauxlens.train.weights import Average, Frozen, Swapped, optimiser_for
 from fauxlens.work.stop import Stop, listening
 
 NOT_A_NUMBER = "not-a-number.json"
+"""Where the pictures are named that a loss without a number came of."""
+
+_PAGE_SECONDS = 60.0
 
 _PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -129,7 +132,7 @@ class _Run:
         self.samples = self._samples()
         self.checks = None if recipe.validate is None else pictures_of(manifest, recipe.validate)
         self.journal = Journal(folder, writes=ranks.first)
-        self.loss = math.nan
+        self.loss, self.drawn = math.nan, -math.inf
         self.shared: nn.Module | None = None
 
     # Where it goes on.
@@ -321,6 +324,7 @@ class _Run:
     def _stopped(self, was_told: bool) -> Trained:
         self._save(must=True)
         if was_told:
+            self._draw_page(f"Stopped at step {self.position.step:,}: loss {self.loss:.4g}", again=True)
             raise Interrupted(
                 f"stopped at step {self.position.step:,}", where=self.folder,
                 hint="the same command goes on from there",
@@ -342,8 +346,7 @@ class _Run:
         found = Trained(
             self.folder, finished, replace(self.position), self.loss, weights, tuple(self.remarks)
         )  # fmt: skip
-        if self.ranks.first:
-            write_page(self.folder, self.recipe, sentence=found.sentence)
+        self._draw_page(found.sentence, again=True)
         return found
 
     # Checkpoints.
@@ -369,17 +372,23 @@ class _Run:
             }
             try:
                 checkpoints.save(self.folder / CHECKPOINT, content)
-                write_page(self.folder, self.recipe, sentence=f"Step {self.position.step:,}: loss {self.loss:.4g}")
-            except (WorkError, OSError) as fault:
-                failed = (
-                    fault if isinstance(fault, WorkError) else WorkError("the page could not be written", got=fault)
-                )
+            except WorkError as fault:
+                failed = fault
         failed = self.ranks.from_first(failed)
         if failed is None:
+            self._draw_page(f"Step {self.position.step:,}: loss {self.loss:.4g}", again=False)
             return
         if must:
             raise failed
         self._remark(failed.message)
+
+    def _draw_page(self, sentence: str, *, again: bool) -> None:
+        """Draw the curves, not more often than somebody looks. A page that cannot be written ends no training."""
+        now = time.monotonic()
+        if self.ranks.first and (again or now - self.drawn >= _PAGE_SECONDS):
+            self.drawn = now
+            with suppress(OSError):
+                write_page(self.folder, self.recipe, sentence=sentence)
 
     def _restore(self, found: dict[str, Any]) -> None:
         self.network.load_state_dict(found["network"])
