@@ -367,6 +367,27 @@ def test_head_of_families() -> None:
     assert float(objective(found, batch).total.detach()) == pytest.approx(float(expected.detach()), abs=1e-6)
 
 
+def test_the_last_stage_of_trufor_trains_two_parts() -> None:
+    class Three(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.backbone = nn.Sequential(nn.Conv2d(3, 1, 1), nn.BatchNorm2d(1))
+            self.decode_head_conf, self.detection = nn.Conv2d(1, 1, 1), nn.Linear(1, 1)
+
+        def forward(self, image: Tensor) -> Output:
+            mask = self.backbone(image)
+            verdict = self.detection(mask.mean(dim=(2, 3)))[:, 0]
+            return Output(logit=verdict, mask=mask, confidence=self.decode_head_conf(mask))
+
+    network, objective = Three(), TruForConfidence()
+    teaching = Teaching(network, objective).train()
+    batch = batch_of(ORIGIN, mask=torch.zeros(6, 1, 8, 8))
+    objective(teaching(batch.image), batch).total.backward()
+    assert {name.partition(".")[0] for name in grads(network)} == {"decode_head_conf", "detection"}
+    assert not network.backbone[1].training
+    assert network.detection.training
+
+
 # --- the gradient cache -----------------------------------------------------------------------------------------
 
 

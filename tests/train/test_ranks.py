@@ -2,12 +2,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 
 import train_ranks
 from fauxlens.train.objectives import read_objective
 
 
+@pytest.mark.slow
 def test_gradients_of_two_processes_are_those_of_one(tmp_path: Path) -> None:
     """Losses that compare pictures, or count only some of them, are of the global batch, not of each share."""
     torch.multiprocessing.spawn(train_ranks.work, args=(2, str(tmp_path)), nprocs=2)

@@ -19,9 +19,11 @@ def contrastive(embeddings: Tensor, label: Tensor, *, temperature: float = 0.07,
     label; the loss is minus the mean log-share that they have among all others, times temperature / base. An anchor
     without a positive (one view, a label of its own) counts for nothing; without any anchor the loss is 0.
 
-    >>> same = torch.tensor([[[1.0, 0.0], [1.0, 0.0]]])
-    >>> float(contrastive(same, torch.tensor([0])))
-    0.0
+    Two pictures, at right angles, in two equal views each: every anchor has log(e + 2) - 1.
+
+    >>> views = torch.eye(2)[:, None].repeat(1, 2, 1)
+    >>> round(float(contrastive(views, torch.tensor([0, 1]), temperature=1.0, base=1.0)), 4)
+    0.5514
     """
     if embeddings.dim() != 3 or label.shape != embeddings.shape[:1]:
         raise BadShape(

@@ -375,7 +375,7 @@ def loader(
     With `workers` above 0, so many processes decode `ahead` batches each; what they make is the same as without them.
     """
     rows = share_of_rank(order, rank, world, batch=batch).reshape(-1, batch // world)[start:]
-    keys = [[(int(row), samples.seed(seed, epoch, int(row))) for row in step] for step in rows]
+    keys = _Keys(samples, rows, seed, epoch)
     several: dict[str, Any] = {}
     if workers > 0:
         # Forked workers share the table of rows; where there is no fork, the platform's own way.
@@ -385,6 +385,23 @@ def loader(
         samples, batch_sampler=keys, num_workers=workers, collate_fn=collate, pin_memory=pin, **several
     )
     return _fed(feed)
+
+
+@dataclass(frozen=True, eq=False)
+class _Keys:
+    """The keys of every batch, made as they are wanted: an epoch of millions of rows begins at once."""
+
+    samples: Samples
+    rows: Rows  # (steps, rows of a step)
+    seed: int
+    epoch: int
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        for step in self.rows.tolist():
+            yield [(row, self.samples.seed(self.seed, self.epoch, row)) for row in step]
 
 
 def _fed(feed: DataLoader[Sample]) -> Iterator[Batch]:
