@@ -9,9 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, distributed, nn
 
 from fauxlens.train.data import Batch
+from fauxlens.train.gradient_cache import cached_backward
 from fauxlens.train.objectives import Objective, Shown, Teaching, read_objective
 
-NAMES = ("selfcon", "identify", "noiseprint", "detect")
+NAMES = ("selfcon", "identify", "noiseprint", "detect", "trufor-mask")
+CACHED = "selfcon through the cache"
 
 
 class Tiny(nn.Module):
@@ -30,7 +32,8 @@ class Tiny(nn.Module):
     def forward(self, image: Tensor) -> Shown:
         flat = image.flatten(1)
         scores = self.scores(flat)
-        return Shown(logit=scores[:, 0], generators=scores, trace=self.trace(flat).reshape(-1, 1, 2, 2))
+        trace = self.trace(flat).reshape(-1, 1, 2, 2)
+        return Shown(logit=scores[:, 0], generators=scores, trace=trace, mask=trace)
 
 
 def global_batch() -> Batch:
@@ -38,12 +41,15 @@ def global_batch() -> Batch:
     torch.manual_seed(1)
     label = torch.tensor([1.0, 1.0, 1.0, 0.0, 1.0, 0.0])
     target = torch.tensor([0, 1, 0, -1, 2, -1])
-    return Batch(torch.randn(6, 3, 2, 2), None, label, target, tuple("abcdef"))
+    mask = (torch.randn(6, 1, 2, 2) > 0.8).float()
+    return Batch(torch.randn(6, 3, 2, 2), mask, label, target, tuple("abcdef"))
 
 
-def learnt(objective: Objective, batch: Batch) -> tuple[nn.Module, Tensor]:
+def learnt(objective: Objective, batch: Batch, *, cached: bool = False) -> tuple[nn.Module, Tensor]:
     """A network after one backward pass, and the total that was told."""
     network = Tiny()
+    if cached:
+        return network, cached_backward(Teaching(network, objective).train(), batch, objective, size=2).total
     losses = objective(Teaching(network, objective).train()(batch.image), batch)
     losses.total.backward()
     return network, losses.total.detach()
@@ -55,8 +61,8 @@ def work(rank: int, world: int, folder: str) -> None:
     distributed.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=world)
     share = global_batch().split(6 // world)[rank]
     found = {}
-    for name in NAMES:
-        network, total = learnt(read_objective({"name": name}), share)
+    for name in (*NAMES, CACHED):
+        network, total = learnt(read_objective({"name": name.partition(" ")[0]}), share, cached=name == CACHED)
         for parameter in network.parameters():
             if parameter.grad is not None:
                 distributed.all_reduce(parameter.grad)

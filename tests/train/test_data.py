@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -199,6 +200,11 @@ def test_copies_share_the_crop_and_differ_in_the_rest(manifest: Manifest) -> Non
         Samples(manifest, "unit", copies=2)
 
 
+class Nothing(nn.Module):
+    def forward(self, image: Tensor) -> Output:
+        return Output(logit=image.mean(dim=(1, 2, 3)))
+
+
 class Halved(Detector):
     """Shows every picture at half its size; has nothing to learn."""
 
@@ -208,10 +214,6 @@ class Halved(Detector):
     )  # fmt: skip
 
     def build(self) -> nn.Module:
-        class Nothing(nn.Module):
-            def forward(self, image: Tensor) -> Output:
-                return Output(logit=image.mean(dim=(1, 2, 3)))
-
         return Nothing()
 
     def prepare(self, pixels: Pixels) -> Prepared:
@@ -291,6 +293,20 @@ def test_cache_decodes_once_and_notices_changes(manifest: Manifest, tmp_path: Pa
         kept.write_bytes(b"cut off")
     assert np.array_equal(cache.get(path, "srgb", read), drawn(2, 30, 30))
     assert len(reads) == 3
+
+
+def test_a_nearly_full_disk_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    Image.fromarray(drawn(1)).save(path)
+    cache = DecodedCache(tmp_path / "own", reserve_bytes=1 << 60)
+    assert np.array_equal(cache.get(path, "srgb", lambda: drawn(1)), drawn(1))
+    assert not list(tmp_path.rglob("*.npy"))
+
+
+def test_samples_can_be_sent_to_another_process(manifest: Manifest) -> None:
+    samples = Samples(manifest, Halved(), CROP, masks=True)
+    sent = pickle.loads(pickle.dumps(samples))
+    assert torch.equal(sent[1, 5].image, samples[1, 5].image)
 
 
 def test_a_cache_that_cannot_be_written_stops_nothing(manifest: Manifest, tmp_path: Path) -> None:

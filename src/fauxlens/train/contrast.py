@@ -101,12 +101,16 @@ def as_one_share(loss: Tensor) -> Tensor:
     return loss if processes() == 1 else loss.detach() + processes() * (loss - loss.detach())
 
 
-def mean_over_all(values: Tensor) -> Tensor:
-    """The mean of `values` (K,) over all processes, of which each may have another number; 0 where nobody has any.
+def mean_over_all(values: Tensor, weight: Tensor | None = None) -> Tensor:
+    """The mean of `values` over all processes, weighted where `weight` is given; 0 where nobody has any.
 
-    The value told is this process's part times their number, so that the mean over processes is the mean.
+    Each process may have another number of them. The value told is this process's part times the number of processes,
+    so that the mean over processes is the mean. Over micro-batches of one process that holds only where all weigh the
+    same, as it does for every mean of means.
     """
-    count = torch.tensor(float(len(values)), device=values.device)
+    weight = torch.ones_like(values) if weight is None else weight
+    total = weight.sum().detach()
     if processes() > 1:
-        distributed.all_reduce(count)
-    return values.sum() * processes() / count.clamp_min(1.0)
+        distributed.all_reduce(total)
+    # The least that can be told from nothing; a total of 0 has a sum of 0 above it.
+    return (values * weight).sum() * processes() / total.clamp_min(1e-12)

@@ -407,7 +407,7 @@ class TruForMask(Objective):
         """Both."""
         mask, truth = _told(output, "mask").float(), masks_of(batch)
         weight = torch.where(truth > 0.5, self.forged_weight, self.real_weight)
-        entropy = F.binary_cross_entropy_with_logits(mask, truth, weight=weight, reduction="sum") / weight.sum()
+        entropy = mean_over_all(F.binary_cross_entropy_with_logits(mask, truth, reduction="none"), weight)
         return _losses(dice=(self.dice_weight, dice(mask, truth).mean()), entropy=(self.entropy_weight, entropy))
 
 
