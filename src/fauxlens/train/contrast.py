@@ -19,9 +19,11 @@ def contrastive(embeddings: Tensor, label: Tensor, *, temperature: float = 0.07,
     label; the loss is minus the mean log-share that they have among all others, times temperature / base. An anchor
     without a positive (one view, a label of its own) counts for nothing; without any anchor the loss is 0.
 
-    >>> same = torch.tensor([[[1.0, 0.0], [1.0, 0.0]]])
-    >>> float(contrastive(same, torch.tensor([0])))
-    0.0
+    Two pictures, at right angles, in two equal views each: every anchor has log(e + 2) - 1.
+
+    >>> views = torch.eye(2)[:, None].repeat(1, 2, 1)
+    >>> round(float(contrastive(views, torch.tensor([0, 1]), temperature=1.0, base=1.0)), 4)
+    0.5514
     """
     if embeddings.dim() != 3 or label.shape != embeddings.shape[:1]:
         raise BadShape(
@@ -99,12 +101,16 @@ def as_one_share(loss: Tensor) -> Tensor:
     return loss if processes() == 1 else loss.detach() + processes() * (loss - loss.detach())
 
 
-def mean_over_all(values: Tensor) -> Tensor:
-    """The mean of `values` (K,) over all processes, of which each may have another number; 0 where nobody has any.
+def mean_over_all(values: Tensor, weight: Tensor | None = None) -> Tensor:
+    """The mean of `values` over all processes, weighted where `weight` is given; 0 where nobody has any.
 
-    The value told is this process's part times their number, so that the mean over processes is the mean.
+    Each process may have another number of them. The value told is this process's part times the number of processes,
+    so that the mean over processes is the mean. Over micro-batches of one process that holds only where all weigh the
+    same, as it does for every mean of means.
     """
-    count = torch.tensor(float(len(values)), device=values.device)
+    weight = torch.ones_like(values) if weight is None else weight
+    total = weight.sum().detach()
     if processes() > 1:
-        distributed.all_reduce(count)
-    return values.sum() * processes() / count.clamp_min(1.0)
+        distributed.all_reduce(total)
+    # The least that can be told from nothing; a total of 0 has a sum of 0 above it.
+    return (values * weight).sum() * processes() / total.clamp_min(1e-12)

@@ -7,7 +7,8 @@ that cannot be read is replaced by the next one of its class, and both the batch
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
+import shutil
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -278,11 +279,12 @@ class Samples(Dataset[Sample]):
 class DecodedCache:
     """Decoded pictures as files of plain numbers, which are mapped and not read: a crop costs only what it shows.
 
-    A file that changed on the disk is decoded anew. A full disk ends the writing, not the training.
+    A file that changed on the disk is decoded anew. Nothing is written any more when less than `reserve_bytes` of the
+    disk are left, which checkpoints may want, or when it cannot be; training goes on without.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: Path, *, reserve_bytes: int = 4 << 30) -> None:
+        self.folder, self.reserve_bytes = Path(folder), reserve_bytes
 
     def get(self, path: Path, how: str, read: Callable[[], Pixels]) -> Pixels:
         """The pixels of `path`, from the cache where they are in it."""
@@ -300,6 +302,9 @@ class DecodedCache:
             pass
         pixels = read()
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            if shutil.disk_usage(self.folder).free < self.reserve_bytes + pixels.nbytes:
+                return pixels
             with atomic_path(kept) as temporary, temporary.open("wb") as stream:
                 np.save(stream, pixels)
         except OSError:
@@ -375,16 +380,33 @@ def loader(
     With `workers` above 0, so many processes decode `ahead` batches each; what they make is the same as without them.
     """
     rows = share_of_rank(order, rank, world, batch=batch).reshape(-1, batch // world)[start:]
-    keys = [[(int(row), samples.seed(seed, epoch, int(row))) for row in step] for step in rows]
+    keys = _Keys(samples, rows, seed, epoch)
     several: dict[str, Any] = {}
     if workers > 0:
-        # Forked workers share the table of rows; where there is no fork, the platform's own way.
-        context = "fork" if "fork" in multiprocessing.get_all_start_methods() else None
+        # Forked workers share the table of rows; other systems than Linux do it in their own way, for good reasons.
+        context = "fork" if sys.platform == "linux" else None
         several = {"prefetch_factor": ahead, "worker_init_fn": _alone, "multiprocessing_context": context}
     feed: DataLoader[Sample] = DataLoader(
         samples, batch_sampler=keys, num_workers=workers, collate_fn=collate, pin_memory=pin, **several
     )
     return _fed(feed)
+
+
+@dataclass(frozen=True, eq=False)
+class _Keys:
+    """The keys of every batch, made as they are wanted: an epoch of millions of rows begins at once."""
+
+    samples: Samples
+    rows: Rows  # (steps, rows of a step)
+    seed: int
+    epoch: int
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        for step in self.rows.tolist():
+            yield [(row, self.samples.seed(self.seed, self.epoch, row)) for row in step]
 
 
 def _fed(feed: DataLoader[Sample]) -> Iterator[Batch]:

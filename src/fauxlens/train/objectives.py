@@ -407,7 +407,7 @@ class TruForMask(Objective):
         """Both."""
         mask, truth = _told(output, "mask").float(), masks_of(batch)
         weight = torch.where(truth > 0.5, self.forged_weight, self.real_weight)
-        entropy = F.binary_cross_entropy_with_logits(mask, truth, weight=weight, reduction="sum") / weight.sum()
+        entropy = mean_over_all(F.binary_cross_entropy_with_logits(mask, truth, reduction="none"), weight)
         return _losses(dice=(self.dice_weight, dice(mask, truth).mean()), entropy=(self.entropy_weight, entropy))
 
 
@@ -415,13 +415,26 @@ class TruForMask(Objective):
 class TruForConfidence(Objective):
     """TruFor's last stage: the confidence is to be the probability that the mask gives the true class, and the verdict.
 
-    Which parts learn is the recipe's to say; the mask itself gets no gradient from here.
+    Only the parts named in `learns` do; the rest is frozen and in evaluation mode.
     """
 
     verdict_weight: float = 0.5
+    learns: tuple[str, ...] = ("decode_head_conf", "detection")
 
     def __post_init__(self) -> None:
         _in_range("verdict_weight", self.verdict_weight, 0, 1e6)
+
+    def freeze(self, network: nn.Module) -> None:
+        """All but what learns."""
+        network.requires_grad_(False)
+        for name in self.learns:
+            _part(network, name).requires_grad_(True)
+
+    def set_modes(self, network: nn.Module) -> None:
+        """The rest is judged as it is."""
+        network.eval()
+        for name in self.learns:
+            _part(network, name).train()
 
     def __call__(self, output: Output, batch: Batch) -> Losses:
         """Both."""
@@ -473,8 +486,8 @@ def mask_loss(mask: Tensor, truth: Tensor) -> Tensor:
 def dice(logits: Tensor, truth: Tensor) -> Tensor:
     """(N, 1, H, W) logits and masks -> (N,): 1 - 2 sum(p t) / (sum p^2 + sum t^2) of each picture.
 
-    >>> dice(torch.full((1, 1, 1, 2), 50.0), torch.tensor([[[[1.0, 0.0]]]])).round(decimals=4).tolist()
-    [0.3333]
+    >>> round(float(dice(torch.full((1, 1, 1, 2), 50.0), torch.tensor([[[[1.0, 0.0]]]]))), 4)
+    0.3333
     """
     _same_size(logits, truth)
     found, true = logits.float().sigmoid().flatten(1), truth.flatten(1)
