@@ -137,7 +137,7 @@ def test_two_processes_are_as_one(tmp_path: Path) -> None:
 
 
 def test_validation_asks_about_every_picture_once(manifest: Manifest, tmp_path: Path) -> None:
-    recipe = small_recipe(validate={"metrics": ["accuracy", "AUC"], "best": None})
+    recipe = small_recipe(validate={"metrics": ["accuracy", "AUC"], "best": ""})
     detector = recipe.build()
     assert recipe.validate is not None
     pictures = pictures_of(manifest, recipe.validate)

@@ -302,7 +302,7 @@ class _Run:
             found = validate(
                 self.detector, self.checks, plan, self.recipe.data, self.ranks, facts=facts, save=self.folder / name
             )
-            score = score_of(found, plan.best) if plan.best is not None else math.nan
+            score = score_of(found, plan.best) if plan.best else math.nan
             is_best = math.isfinite(score) and (at.best is None or score > at.best)
             if is_best:
                 at.best = score

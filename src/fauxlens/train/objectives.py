@@ -18,6 +18,7 @@ mvss             MVSS-Net's: mask and edges by dice, the verdict by cross-entrop
 trufor-mask      TruFor's second stage: dice and weighted cross-entropy
 trufor-confidence  TruFor's third: how far the mask can be relied on, and the verdict
 noiseprint       traces of one camera alike, of others not
+own-noise        the same without knowing cameras: the quarters of one picture alike
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ OBJECTIVES: dict[str, str] = {
     "localise": "fauxlens.train.objectives:Localise",
     "mvss": "fauxlens.train.objectives:Mvss",
     "noiseprint": "fauxlens.train.objectives:Noiseprint",
+    "own-noise": "fauxlens.train.own_noise:OwnNoise",
     "selfcon": "fauxlens.train.objectives:SelfCon",
     "supcon": "fauxlens.train.objectives:SupCon",
     "trufor-confidence": "fauxlens.train.objectives:TruForConfidence",

@@ -87,7 +87,7 @@ class Validation:
     every: int = 1  # epochs; the last epoch is always validated
     first: int = 1  # no validation before this epoch, counted from 1
     metrics: tuple[str, ...] = ("accuracy", "AUC")
-    best: str | None = "AUC"  # None: no weights but the last are kept; "macro_f1" is of masks
+    best: str = "AUC"  # "": it picks nothing, the last weights alone are kept; "macro_f1" is of masks
     limit: int | None = None  # at most so many pictures, evenly from the split
 
     def __post_init__(self) -> None:
@@ -177,7 +177,7 @@ class Recipe:
         for table in ("augment", "augment_real", "augment_fake", "augment_copy"):
             read_augment(list(getattr(self, table)), where=f"{self.name}: {table}")
         read_objective(self.objective, where=f"{self.name}: objective")
-        if self.schedule.shape == "plateau" and (self.validate is None or self.validate.best is None):
+        if self.schedule.shape == "plateau" and (self.validate is None or not self.validate.best):
             raise BadSetting("a rate that waits for validation needs one", hint="add a table [validate] with `best`")
 
     @property
