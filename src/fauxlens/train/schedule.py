@@ -76,12 +76,13 @@ class Plateau:
 
     def tell(self, score: float, plan: Schedule) -> bool:
         """Take note of a validation (higher is better); whether the rate falls now."""
-        if self.best is None or score >= self.best + plan.gain:
+        told = math.isfinite(score)
+        if told and (self.best is None or score >= self.best + plan.gain):
             self.best, self.waited = score, 0
             return False
         self.waited += 1
         if self.waited < plan.patience:
             return False
         # The next rate is judged by what it reaches itself.
-        self.best, self.waited, self.stalls = score, 0, self.stalls + 1
+        self.best, self.waited, self.stalls = (score if told else None), 0, self.stalls + 1
         return True
