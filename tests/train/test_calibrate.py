@@ -53,6 +53,14 @@ def test_every_method_keeps_its_promises_better(method: str) -> None:
     assert ((probability >= 0) & (probability <= 1)).all()
 
 
+def test_the_error_told_is_that_of_pictures_not_seen() -> None:
+    """Steps can learn any few pictures by heart: on those they promise what came."""
+    found = calibrate(asked(80), method="isotonic")
+    assert found.ece_fitted < 1e-6
+    assert found.ece_after is not None
+    assert found.ece_after > 0.03
+
+
 def test_platt_finds_the_truth_and_temperature_moves_no_verdict() -> None:
     given = asked(4000)
     platt = calibrate(given, method="platt")

@@ -59,7 +59,6 @@ def cached_backward(
     gradients = _parted({name: leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}, parts)
     if not gradients[0]:
         raise BadSetting("nothing that the network tells has a part in the loss", got=type(objective).__name__)
-    after = _chance(batch.image.device)
     for number, (part, chance) in enumerate(zip(parts, chances, strict=True)):
         last = number == len(parts) - 1
         with nullcontext() if last else unsynced():
@@ -70,7 +69,7 @@ def cached_backward(
             # What comes from frozen parts has no graph to go back through.
             pairs = [(told, gradient) for told, gradient in pairs if told.requires_grad]
             torch.autograd.backward([told for told, _ in pairs], [g.to(told.dtype) for told, g in pairs])
-    _restore(after)
+    # The last part has left chance where the first pass left it.
     return Losses(losses.total.detach(), losses.parts)
 
 
