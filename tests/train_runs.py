@@ -135,7 +135,7 @@ def first_gradients(run: _Run) -> tuple[dict[str, torch.Tensor], float]:
     order = epoch_order(run.manifest, run.recipe.sampling, epoch=0)
     feed = loader(run.samples, order, batch=run.recipe.batch, rank=run.ranks.rank, world=run.ranks.world)
     teaching = run._wrapped()
-    run.network.eval()
+    run.network.eval()  # no dropped paths, no batch statistics
     losses = run._gradients(teaching, next(feed))
     gradients = {name: one.grad.clone() for name, one in run.network.named_parameters() if one.grad is not None}
     return gradients, float(losses.total)

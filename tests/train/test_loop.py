@@ -227,6 +227,78 @@ def test_without_memory_for_the_batch_it_goes_in_parts(
         train(small_recipe(epochs=1), folder=tmp_path / "hopeless", manifest=manifest)
 
 
+@pytest.mark.parametrize("objective", ["detect", "supcon"])
+def test_parts_of_a_batch_give_its_gradients(objective: str, manifest: Manifest, tmp_path: Path) -> None:
+    data = {"show": "imagenet", "target": "generator", "classes": ["gan", "diffusion"], "copies": 2}
+    alone = {"show": "imagenet"}
+    several = [
+        train_runs.first_gradients(
+            _Run(
+                verdict_recipe(
+                    objective={"name": objective},
+                    data=data if objective == "supcon" else alone,
+                    augment_copy=[{"step": "noise", "variance": 5}] if objective == "supcon" else [],
+                    running={"workers": 0, "micro_batch": micro},
+                ),
+                tmp_path,
+                manifest,
+                Ranks(),
+            )
+        )
+        for micro in (4, 3)
+    ]
+    (whole, loss), (parts, other) = several
+    assert other == pytest.approx(loss, rel=1e-5)
+    assert whole.keys() == parts.keys()
+    scale = max(float(one.abs().max()) for one in whole.values())
+    assert scale > 0
+    assert max(float((whole[name] - parts[name]).abs().max()) for name in whole) < 1e-5 * max(1.0, scale)
+
+
+def test_a_plateau_ends_a_training(manifest: Manifest, tmp_path: Path) -> None:
+    plan = {"shape": "plateau", "patience": 1, "gain": 10.0, "factor": 0.1, "stop_below": 5e-4}
+    done = train(
+        verdict_recipe(epochs=9, batch=12, schedule=plan, validate={"best": "accuracy"}), folder=tmp_path,
+        manifest=manifest,
+    )  # fmt: skip
+    assert done.finished
+    assert done.position.epoch == 3
+    rates = [one["rate"] for one in read_journal(tmp_path) if one["kind"] == "steps"]
+    assert rates == pytest.approx([0.01, 0.01, 0.001])
+
+
+def test_narrower_numbers(manifest: Manifest, tmp_path: Path) -> None:
+    narrow = train(verdict_recipe(precision="bfloat16"), folder=tmp_path / "b", manifest=manifest, steps=1)
+    half = train(verdict_recipe(precision="float16"), folder=tmp_path / "h", manifest=manifest, steps=1)
+    full = train(verdict_recipe(), folder=tmp_path / "f", manifest=manifest, steps=1)
+    assert half.remarks == ("float16 is no help on a processor: computes in float32",)
+    assert half.loss == full.loss
+    assert narrow.loss != full.loss
+    assert narrow.loss == pytest.approx(full.loss, abs=0.05)
+
+
+def test_one_training_a_folder(manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fauxlens.train.loop._DYING_SECONDS", 0.0)
+    (tmp_path / ".checkpoint.pt.1-2.part").write_text("what a kill left")
+
+    def another(done: int, total: int | None, what: str) -> None:
+        with pytest.raises(WorkError, match="a training is going on"):
+            train(verdict_recipe(), folder=tmp_path, manifest=manifest)
+
+    train(verdict_recipe(), folder=tmp_path, manifest=manifest, steps=1, progress=another)
+    assert not (tmp_path / ".checkpoint.pt.1-2.part").exists()
+
+
+def test_what_it_began_with_is_not_asked_for_again(manifest: Manifest, tmp_path: Path) -> None:
+    train(verdict_recipe(epochs=1), folder=tmp_path / "first", manifest=manifest)
+    weights = tmp_path / "first" / "weights.safetensors"
+    recipe = verdict_recipe(start=str(weights), epochs=1)
+    again = train(recipe, folder=tmp_path / "second", manifest=manifest, steps=1)
+    weights.unlink()
+    assert train(recipe, folder=tmp_path / "second", manifest=manifest).finished
+    assert again.loss != pytest.approx(0.0)
+
+
 def test_another_recipe_or_manifest_is_refused_unless_allowed(manifest: Manifest, tmp_path: Path) -> None:
     recipe = verdict_recipe()
     train(recipe, folder=tmp_path, manifest=manifest, steps=1)

@@ -13,9 +13,10 @@ asked to stop or killed, is the run in one piece. On a processor, with one proce
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,12 +47,15 @@ from fauxlens.train.recipe import Recipe
 from fauxlens.train.schedule import Plateau
 from fauxlens.train.validate import pictures_of, score_of, validate
 from fauxlens.train.weights import Average, Frozen, Swapped, optimiser_for
+from fauxlens.work.lease import hold, open_file
 from fauxlens.work.stop import Stop, listening
 
 NOT_A_NUMBER = "not-a-number.json"
 """Where the pictures are named that a loss without a number came of."""
 
 _PAGE_SECONDS = 60.0
+_LOCK = "running.lock"
+_DYING_SECONDS = 15.0  # workers that decode outlive a killed training by a few seconds, and hold its lock
 
 _PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -94,8 +98,9 @@ def train(
     Without `resume` a folder that holds a checkpoint is refused. `other_recipe` and `other_data` allow to go on with
     what was begun with another recipe or manifest.
     """
-    with joined(device) as ranks, listening() as stop:
-        run = _Run(recipe, Path(folder), _manifest(recipe, manifest), ranks)
+    folder = Path(folder)
+    with joined(device) as ranks, listening() as stop, _alone_in(folder, ranks):
+        run = _Run(recipe, folder, _manifest(recipe, manifest), ranks)
         run.begin(resume=resume, other_recipe=other_recipe, other_data=other_data)
         return run.go(stop, minutes=minutes, steps=steps, progress=progress)
 
@@ -112,7 +117,8 @@ class _Run:
         self.digest = manifest_digest(manifest)
         self.remarks: list[str] = []
         # The same weights in every process; another stream of chance (dropout) in each.
-        self.detector: Detector = recipe.build().to(ranks.device)
+        goes_on = (folder / CHECKPOINT).is_file()  # then what it began with is not asked for again
+        self.detector: Detector = (replace(recipe, start="random") if goes_on else recipe).build().to(ranks.device)
         self.network: nn.Module = self.detector.network
         if recipe.running.channels_last:
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -139,7 +145,6 @@ class _Run:
 
     def begin(self, *, resume: bool, other_recipe: bool, other_data: bool) -> None:
         """Make the folder, or take up what is in it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / CHECKPOINT
         if not path.is_file():
             self.journal.rewind(-1)
@@ -225,6 +230,8 @@ class _Run:
         recipe, skipped = self.recipe, batch.skipped
         chance = seed_for("mix", attempt=recipe.seed, image_id=str(self.position.step), method=str(self.ranks.rank))
         batch = mixed(batch, recipe.mixing, chance).to(self.ranks.device)
+        if recipe.running.channels_last:
+            batch = replace(batch, image=batch.image.contiguous(memory_format=torch.channels_last))
         losses = self._gradients(teaching, batch)
         self.scaler.unscale_(self.optimiser)
         moving = [parameter for parameter in self.network.parameters() if parameter.grad is not None]
@@ -546,6 +553,28 @@ def _first_without_chance(feed: Iterator[Batch]) -> Iterator[Batch]:
     if first is not None:
         yield first
         yield from feed
+
+
+@contextmanager
+def _alone_in(folder: Path, ranks: Ranks) -> Iterator[None]:
+    """Nobody else trains in the folder while the block lasts, and what a kill left half written is gone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not ranks.first:
+        yield
+        return
+    handle = open_file(folder / _LOCK)
+    try:
+        until = time.monotonic() + _DYING_SECONDS
+        while not hold(handle):
+            if time.monotonic() > until:
+                raise WorkError("a training is going on in this folder", where=folder,
+                                hint="wait for its end, or stop it first")  # fmt: skip
+            time.sleep(0.2)
+        for left in folder.glob(f".{CHECKPOINT}.*.part"):
+            left.unlink(missing_ok=True)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _manifest(recipe: Recipe, given: Manifest | None) -> Manifest:
