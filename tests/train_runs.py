@@ -18,6 +18,7 @@ import torch
 
 from fauxlens.core.settings import settings_from
 from fauxlens.manifest.manifest import Manifest
+from fauxlens.train import loop
 from fauxlens.train.loop import _Run, train
 from fauxlens.train.ranks import joined
 from fauxlens.train.recipe import Recipe
@@ -143,6 +144,7 @@ def first_gradients(run: _Run) -> tuple[dict[str, torch.Tensor], float]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    loop.write_page = lambda *_, **__: Path()  # drawing takes longer than training here
     if sys.argv[1] == "killed":
         killed(Path(sys.argv[2]), int(sys.argv[3]))
     else:

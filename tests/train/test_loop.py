@@ -16,10 +16,11 @@ import train_runs
 from fauxlens.core.errors import BadSetting, Interrupted, OtherPlan, OutOfMemory, WorkError
 from fauxlens.detectors import load
 from fauxlens.manifest.manifest import Manifest
-from fauxlens.train import checkpoint
+from fauxlens.train import checkpoint, loop
 from fauxlens.train.journal import read_journal
 from fauxlens.train.loop import NOT_A_NUMBER, _Run, train
 from fauxlens.train.objectives import Teaching
+from fauxlens.train.page import write_page
 from fauxlens.train.ranks import Ranks
 from fauxlens.train.validate import pictures_of, validate
 from train_runs import small_recipe, small_set, verdict_recipe, weights_of
@@ -28,6 +29,12 @@ from train_runs import small_recipe, small_set, verdict_recipe, weights_of
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     return small_set(tmp_path_factory.mktemp("set"))
+
+
+@pytest.fixture(autouse=True)
+def no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Curves take longer to draw than these trainings take; one test looks at them."""
+    monkeypatch.setattr(loop, "write_page", lambda *_, **__: None)
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
@@ -39,6 +46,7 @@ def without_times(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{k: v for k, v in one.items() if k not in ("images_per_second", "waited", "seconds")} for one in kept]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     process = train_runs.started("killed", str(tmp_path), "3")
     said, _ = process.communicate(timeout=240)
@@ -59,6 +67,14 @@ def test_a_run_that_is_killed_goes_on_to_the_same_bits(tmp_path: Path) -> None:
     assert same(before["average"]["state"], after["average"]["state"])
     assert not same(before["network"], before["average"]["state"])
     assert without_times(read_journal(tmp_path / "killed")) == without_times(read_journal(tmp_path / "whole"))
+
+
+def test_the_page_of_a_run(manifest: Manifest, tmp_path: Path) -> None:
+    train(verdict_recipe(validate={"best": "AUC"}), folder=tmp_path, manifest=manifest)
+    page = write_page(tmp_path, verdict_recipe(), sentence="trained a little").read_text()
+    assert "trained a little" in page
+    assert page.count("<img ") == 4
+    assert ">AUC</th>" in page
 
 
 def test_pieces_are_the_whole_and_sigterm_is_one_more_piece(manifest: Manifest, tmp_path: Path) -> None:
@@ -89,11 +105,9 @@ def test_pieces_are_the_whole_and_sigterm_is_one_more_piece(manifest: Manifest, 
     assert card["sha256"] == detector.weights.sha256
     assert (card["recipe"], card["steps"], card["samples"]) == ("small", 6, 24)
     assert len(list((pieces / "validation").glob("*.parquet"))) == 2
-    page = (pieces / "training.html").read_text()
-    assert "trained 2 epochs, 6 steps, 24 pictures" in page
-    assert page.count("<img ") == 4
 
 
+@pytest.mark.slow
 def test_two_processes_are_as_one(tmp_path: Path) -> None:
     port = train_runs.free_port()
     processes = [
