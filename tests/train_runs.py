@@ -1,6 +1,7 @@
 """Small trainings for the tests, and the commands that a test starts in processes of its own.
 
 python train_runs.py killed FOLDER SAVES       trains with one worker and kills itself after so many checkpoints
+python train_runs.py stopped FOLDER SAVES      the same, but it and its workers are asked to stop
 python train_runs.py together FOLDER           one of the processes of a training (RANK and WORLD_SIZE say which)
 """
 
@@ -87,7 +88,17 @@ def started(*words: str, **environment: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )
+
+
+def heard(process: subprocess.Popen[str], seconds: float = 120.0) -> str:
+    """What a process said until its end; one that does not end is killed with all that it started."""
+    try:
+        return process.communicate(timeout=seconds)[0]
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        return process.communicate()[0] + "\nkilled: it did not end"
 
 
 def free_port() -> str:
@@ -97,14 +108,16 @@ def free_port() -> str:
         return str(found.getsockname()[1])
 
 
-def killed(folder: Path, saves: int) -> None:
-    """Train, and kill this process in the middle of a step, after so many checkpoints."""
+def killed(folder: Path, saves: int, *, asked: bool) -> None:
+    """Train, and kill this process after so many checkpoints; or ask it to stop, and its workers with it."""
     seen = 0
 
     def progress(done: int, total: int | None, what: str) -> None:
         nonlocal seen
         seen += 1
-        if seen > saves:
+        if seen > saves and asked:
+            os.killpg(os.getpid(), signal.SIGTERM)
+        elif seen > saves:
             os.kill(os.getpid(), signal.SIGKILL)
 
     recipe = small_recipe(average=0.9, running={"workers": 1, "save_minutes": 0.0, "log_every": 1})
@@ -145,7 +158,7 @@ def first_gradients(run: _Run) -> tuple[dict[str, torch.Tensor], float]:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     loop.write_page = lambda *_, **__: Path()  # drawing takes longer than training here
-    if sys.argv[1] == "killed":
-        killed(Path(sys.argv[2]), int(sys.argv[3]))
+    if sys.argv[1] in ("killed", "stopped"):
+        killed(Path(sys.argv[2]), int(sys.argv[3]), asked=sys.argv[1] == "stopped")
     else:
         together(Path(sys.argv[2]))

@@ -48,15 +48,20 @@ def without_times(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 @pytest.mark.slow
 def test_a_run_that_is_killed_goes_on_to_the_same_bits(tmp_path: Path) -> None:
-    process = train_runs.started("killed", str(tmp_path), "3")
-    said, _ = process.communicate(timeout=240)
+    process = train_runs.started("killed", str(tmp_path), "2")
+    said = train_runs.heard(process)
     assert process.returncode == -signal.SIGKILL, said
+    # Then it is asked to stop, and the process that decodes for it too, as a queue of jobs or a terminal does.
+    process = train_runs.started("stopped", str(tmp_path), "1")
+    said = train_runs.heard(process)
+    assert "Interrupted" in said
+    assert "stopped at step 4" in said
     assert not (tmp_path / "killed" / "weights.safetensors").exists()
     manifest = small_set(tmp_path)
     recipe = small_recipe(average=0.9, running={"workers": 1, "save_minutes": 60.0, "log_every": 1})
     done = train(recipe, folder=tmp_path / "killed", manifest=manifest)
     whole = train(recipe, folder=tmp_path / "whole", manifest=manifest)
-    assert "goes on at step 3" in done.remarks
+    assert "goes on at step 4" in done.remarks
     assert whole.remarks == ()
     assert done.finished
     assert whole.finished
@@ -117,11 +122,7 @@ def test_two_processes_are_as_one(tmp_path: Path) -> None:
         )
         for rank in range(2)
     ]  # fmt: skip
-    try:
-        said = [process.communicate(timeout=120)[0] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
+    said = [train_runs.heard(process) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
     found = [torch.load(tmp_path / f"found-{rank}.pt", weights_only=True) for rank in range(2)]
 

@@ -7,13 +7,16 @@ that cannot be read is replaced by the next one of its class, and both the batch
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -374,10 +377,11 @@ def loader(
     start: int = 0,
     pin: bool = False,
     ahead: int = 2,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """The batches of one epoch from step `start` on, as this process sees them: `batch` is the global batch's size.
 
     With `workers` above 0, so many processes decode `ahead` batches each; what they make is the same as without them.
+    Whoever leaves before the end closes it, which ends the workers.
     """
     rows = share_of_rank(order, rank, world, batch=batch).reshape(-1, batch // world)[start:]
     keys = _Keys(samples, rows, seed, epoch)
@@ -409,7 +413,7 @@ class _Keys:
             yield [(row, self.samples.seed(self.seed, self.epoch, row)) for row in step]
 
 
-def _fed(feed: DataLoader[Sample]) -> Iterator[Batch]:
+def _fed(feed: DataLoader[Sample]) -> Generator[Batch, None, None]:
     with warnings.catch_warnings():
         # Newer Pythons warn of any fork of a process with threads; the workers use none of the parent's.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -422,3 +426,19 @@ def _alone(worker: int) -> None:
     import cv2
 
     cv2.setNumThreads(0)
+    # Who stops a training tells all of its processes, and the one that trains wants to finish its step first. It ends
+    # these itself, by telling them once more if it must.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _Patient())
+
+
+class _Patient:
+    """The first signal to end is passed over, the second is obeyed."""
+
+    def __init__(self) -> None:
+        self.told = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if self.told:
+            os._exit(0)
+        self.told = True

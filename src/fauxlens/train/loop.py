@@ -15,8 +15,9 @@ from __future__ import annotations
 import math
 import os
 import time
+import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,9 @@ def train(
     what was begun with another recipe or manifest.
     """
     folder = Path(folder)
-    with joined(device) as ranks, listening() as stop, _alone_in(folder, ranks):
+    with joined(device) as ranks, listening() as stop, _alone_in(folder, ranks), warnings.catch_warnings():
+        # Convolutions leave their gradients in the order of their maps; DDP copies them, and says so every time.
+        warnings.filterwarnings("ignore", message="Grad strides do not match bucket view")
         run = _Run(recipe, folder, _manifest(recipe, manifest), ranks)
         run.begin(resume=resume, other_recipe=other_recipe, other_data=other_data)
         return run.go(stop, minutes=minutes, steps=steps, progress=progress)
@@ -197,31 +200,32 @@ class _Run:
                 start=at.step_in_epoch,
                 pin=self.ranks.device.type == "cuda",
             )
-            clock = _Clock()
-            for batch in clock.waiting(_first_without_chance(feed)):
-                self._set_rate(at.epoch + at.step_in_epoch / steps_in_epoch)
-                losses, norm = self._step(teaching, batch)
-                at.step, at.step_in_epoch = at.step + 1, at.step_in_epoch + 1
-                at.samples, at.skipped = at.samples + recipe.batch, at.skipped + losses.skipped
-                self.loss = losses.total
-                clock.done(recipe.batch)
-                if at.step % recipe.running.log_every == 0 or at.step_in_epoch == steps_in_epoch:
-                    self.journal.note("steps", at.step, self._facts(losses, norm, clock.read()))
-                if self.ranks.first:
-                    done = (at.epoch * steps_in_epoch + at.step_in_epoch) * recipe.batch
-                    progress(done, recipe.epochs * steps_in_epoch * recipe.batch, f"training {recipe.name}")
-                now = time.perf_counter()
-                at.seconds = seconds_before + now - begun
-                stopped, enough, is_due = self._agreed(
-                    stop.asked,
-                    at.step == last_step or (minutes is not None and now - begun >= 60 * minutes),
-                    now - saved >= 60 * recipe.running.save_minutes,
-                )
-                if stopped or enough:
-                    return self._stopped(stopped)
-                if is_due:
-                    self._save()
-                    saved = time.perf_counter()
+            with closing(feed):
+                clock = _Clock()
+                for batch in clock.waiting(_first_without_chance(feed)):
+                    self._set_rate(at.epoch + at.step_in_epoch / steps_in_epoch)
+                    losses, norm = self._step(teaching, batch)
+                    at.step, at.step_in_epoch = at.step + 1, at.step_in_epoch + 1
+                    at.samples, at.skipped = at.samples + recipe.batch, at.skipped + losses.skipped
+                    self.loss = losses.total
+                    clock.done(recipe.batch)
+                    if at.step % recipe.running.log_every == 0 or at.step_in_epoch == steps_in_epoch:
+                        self.journal.note("steps", at.step, self._facts(losses, norm, clock.read()))
+                    if self.ranks.first:
+                        done = (at.epoch * steps_in_epoch + at.step_in_epoch) * recipe.batch
+                        progress(done, recipe.epochs * steps_in_epoch * recipe.batch, f"training {recipe.name}")
+                    now = time.perf_counter()
+                    at.seconds = seconds_before + now - begun
+                    stopped, enough, is_due = self._agreed(
+                        stop.asked,
+                        at.step == last_step or (minutes is not None and now - begun >= 60 * minutes),
+                        now - saved >= 60 * recipe.running.save_minutes,
+                    )
+                    if stopped or enough:
+                        return self._stopped(stopped)
+                    if is_due:
+                        self._save()
+                        saved = time.perf_counter()
             self._end_of_epoch()
         return self._finished()
 
