@@ -240,7 +240,8 @@ class _Run:
         self.scaler.unscale_(self.optimiser)
         moving = [parameter for parameter in self.network.parameters() if parameter.grad is not None]
         norm = float(nn.utils.clip_grad_norm_(moving, math.inf if recipe.clip is None else recipe.clip))
-        told = torch.tensor([float(losses.total), float(len(skipped))], dtype=torch.float64, device=self.ranks.device)
+        on = self.ranks.device if self.ranks.world > 1 else None
+        told = torch.tensor([float(losses.total), float(len(skipped))], dtype=torch.float64, device=on)
         loss, skips = self.ranks.sum(told).tolist()
         if skips:
             self._note_skipped(skipped)
