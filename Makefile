@@ -15,7 +15,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable ".[formats,zoo,export]"
 	touch $(READY)
 
-# Public-domain photos, broken files among them: scanned, verified, delivered in four ways, shown on a page.
+# Public-domain photos, broken files among them: scanned, verified, forged, delivered in four ways, shown on a page.
 demo: $(READY)
 	$(BIN)/python examples/demo.py --output $(DEMO)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fauxlens.core.names import look_up
 from fauxlens.detectors.inventory import kinds
+from fauxlens.evaluate.protocol import protocol_names, read_protocol
 from fauxlens.forge.create import METHODS
 from fauxlens.forge.judge import JUDGES
 from fauxlens.forge.needs import Download
@@ -71,6 +72,14 @@ def reference() -> str:
                      ", ".join(dict.fromkeys(f"[{f.name}]({f.source})" for f in w.files)))
                     for k in kinds()
                     for w in k.card.weights
+                ],
+            ),
+            *_table(
+                "Protocols",
+                ("name", "title", "view", "layout", "its rows are trained first", "published numbers", "data"),
+                [
+                    (p.name, p.title, p.view, p.layout, "yes" if p.trains else "no", str(len(p.published)), p.data)
+                    for p in map(read_protocol, protocol_names())
                 ],
             ),
             *_table(

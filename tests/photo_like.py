@@ -1,4 +1,4 @@
-"""Pictures with the statistics of photos, drawn from a seed: leaves of all sizes over each other, with grain."""
+"""Pictures with the statistics of photos, drawn from a seed: leaves of all sizes over each other, texture, grain."""
 
 from __future__ import annotations
 
@@ -29,6 +29,12 @@ def _drawn(seed: int, height: int, width: int) -> Pixels:
         slope = chance.uniform(-0.6, 0.6, 2)
         shade = slope[0] * (x - across) + slope[1] * (y - down)
         canvas[disc] = (chance.uniform(25, 230, 3) + shade[..., None])[disc]
+    # Texture of all sizes: what a photo has everywhere, and discs have not.
+    rough = chance.normal(0, 1, (height, width))
+    down, right = np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None]
+    spectrum = np.fft.fft2(rough) / np.maximum(np.hypot(down, right), 1 / 64)
+    texture = np.fft.ifft2(spectrum).real
+    canvas += (texture / texture.std() * 14)[..., None].astype(np.float32)
     blurred = cv2.GaussianBlur(canvas, (0, 0), 0.6)
     grain = chance.normal(0, 2.5, (height, width, 1))
     return np.clip(np.rint(blurred + grain), 0, 255).astype(np.uint8)

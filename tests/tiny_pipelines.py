@@ -32,23 +32,23 @@ def tiny_text_config() -> Any:
 
 
 def tiny_vae() -> Any:
-    """Halves each side once, so latents of a 64x96 picture are 32x48."""
+    """Halves each side twice, so latents of a 64x96 picture are 16x24."""
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(
-        block_out_channels=(32, 64), down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2, latent_channels=4, sample_size=64,
+        block_out_channels=(32, 32, 32), down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3, latent_channels=4, sample_size=64,
     )  # fmt: skip
 
 
-def tiny_unet(channels: int = 4, widths: tuple[int, ...] = (32, 64)) -> Any:
+def tiny_unet(channels: int = 4, widths: tuple[int, ...] = (32, 64), layers: int = 1) -> Any:
     """As Stable Diffusion 1.5 is built: cross-attention everywhere but at the smallest size."""
     from diffusers import UNet2DConditionModel
 
     attended = len(widths) - 1
     return UNet2DConditionModel(
-        sample_size=32, in_channels=channels, block_out_channels=widths, cross_attention_dim=WIDTH,
-        attention_head_dim=4, layers_per_block=2,
+        sample_size=16, in_channels=channels, block_out_channels=widths, cross_attention_dim=WIDTH,
+        attention_head_dim=4, layers_per_block=layers,
         down_block_types=(*("CrossAttnDownBlock2D",) * attended, "DownBlock2D"),
         up_block_types=("UpBlock2D", *("CrossAttnUpBlock2D",) * attended),
     )  # fmt: skip
@@ -60,7 +60,7 @@ def save_sdxl(folder: Path, channels: int) -> Path:
 
     torch.manual_seed(0)
     unet = UNet2DConditionModel(
-        sample_size=32, in_channels=channels, block_out_channels=(32, 64), layers_per_block=2,
+        sample_size=16, in_channels=channels, block_out_channels=(32, 64), layers_per_block=1,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
         attention_head_dim=(2, 4), use_linear_projection=True, addition_embed_type="text_time",
         addition_time_embed_dim=8, transformer_layers_per_block=(1, 2), projection_class_embeddings_input_dim=80,

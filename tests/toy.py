@@ -201,10 +201,17 @@ _GENIMAGE = (
 )
 
 
-def genimage(root: Path) -> Expected:
-    """Five of the eight generators, in several spellings; one with class folders."""
+_GENIMAGE_REST = (
+    ("stable_diffusion_v_1_5/imagenet_ai_0424_sdv5", "{c:03}_sdv5_{n:05}.png", "stable_diffusion_v_1_5"),
+    ("wukong/imagenet_ai_0424_wukong", "{c}_wukong_image{n}.png", "wukong"),
+    ("VQDM/imagenet_ai_0419_vqdm", "VQDM_1000_200_00_{c:03}_vqdm_{n:05}.png", "VQDM"),
+)
+
+
+def genimage(root: Path, *, whole: bool = False) -> Expected:
+    """Five of the eight generators, or the `whole` of them, in several spellings; one with class folders."""
     rows = []
-    for number, (folder, pattern, generator) in enumerate(_GENIMAGE):
+    for number, (folder, pattern, generator) in enumerate((*_GENIMAGE, *_GENIMAGE_REST) if whole else _GENIMAGE):
         for split in ("train", "val"):
             within = "n01440764/" if generator == "ADM" else ""
             real = f"n01440764_{number}.JPEG" if split == "train" else f"ILSVRC2012_val_{number:08}.JPEG"
@@ -243,9 +250,19 @@ _IMAGINET = (
     ("journeydb/1.jpg", "1,3,2,6"),
     ("dalle3_addition2/1.png", "1,3,3,7"),
 )
+_IMAGINET_REST = (
+    ("ffhq/00003.png", "0,2,4,8"),
+    ("photozilla/dataset/pets/2.jpg", "0,3,4,8"),
+    ("wikiart_stylegan/1.png", "1,1,0,2"),
+    ("sdxl_faces_fake/1.webp", "1,2,1,4"),
+    ("dalle3/2.png", "1,3,3,7"),
+    ("dalle3_addition/3.png", "1,3,3,7"),
+)
 _IMAGINET_MODELS = {
     "0": "ProGAN",
     "1": "StyleGAN-XL",
+    "2": "StyleGAN3",
+    "4": "SDXL v1.0",
     "3": "SD v2.1",
     "5": "Animagine XL",
     "6": "Midjourney",
@@ -254,11 +271,15 @@ _IMAGINET_MODELS = {
 _CONTENTS = ("photos", "paintings", "faces", "uncategorized")
 
 
-def imaginet(root: Path) -> Expected:
-    """Annotation files over source folders, group files that draw reals repeatedly, and the rendered test set."""
-    rows, ids_of = [], dict(_IMAGINET)
-    lines = [f"./{path},{ids}" for path, ids in _IMAGINET]
-    for number, (path, ids) in enumerate(_IMAGINET):
+def imaginet(root: Path, *, whole: bool = False) -> Expected:
+    """Annotation files over source folders, group files that draw reals repeatedly, and the rendered test set.
+
+    Six of the eight models, or the `whole` of them.
+    """
+    listed = (*_IMAGINET, *_IMAGINET_REST) if whole else _IMAGINET
+    rows, ids_of = [], dict(listed)
+    lines = [f"./{path},{ids}" for path, ids in listed]
+    for number, (path, ids) in enumerate(listed):
         picture(root / path, seed=number)
         rows.append(_imaginet_row(ids, "test"))
     picture(root / "train2017" / "1.jpg", seed=40)
@@ -267,11 +288,11 @@ def imaginet(root: Path) -> Expected:
         "train_annotations": ["./train2017/1.jpg,0,0,4,8", "./train2017/gone.jpg,0,0,4,8"],
         "test_annotations": lines,
     }
-    reals = [path for path, ids in _IMAGINET if ids[0] == "0"]
+    reals = [path for path, ids in listed if ids[0] == "0"]
     number_of = {"gan": 0, "sd": 15_000, "midjourney": 30_000, "dalle3": 35_000}
     rendered_all = []
     for group_id, (group, number) in enumerate(number_of.items()):
-        fakes = [path for path, ids in _IMAGINET if ids.split(",")[2] == str(group_id)]
+        fakes = [path for path, ids in listed if ids.split(",")[2] == str(group_id)]
         drawn = [reals[(group_id + i // 2) % len(reals)] for i in range(len(fakes))]
         original, rendered = [], []
         for i, path in enumerate(fakes + drawn):
@@ -285,7 +306,11 @@ def imaginet(root: Path) -> Expected:
         lists[f"test_annotations_{group}"], lists[f"test_{group}"] = original, rendered
         rendered_all += rendered
     lists["test_all"] = rendered_all
-    lists["test_calibration"], lists["lasted_anchor"] = rendered_all[:2], rendered_all[-1:]
+    fakes = [line for line in rendered_all if line.split(",")[-4] == "1"]
+    # As in the real list, of both classes; of the whole, no model's only fake.
+    first_real = next(line for line in rendered_all if line not in fakes)
+    lists["test_calibration"] = [fakes[-1] if whole else fakes[0], first_real]
+    lists["lasted_anchor"] = rendered_all[-1:]
     lists["test_annotations"] = [*lines, "./broken.png,0,0", "./ffhq/00002.png,0,2,3,8"]
     (root / "annotations").mkdir()
     for name, content in lists.items():
@@ -326,13 +351,25 @@ def _imaginet_row(ids: str, split: str) -> Row:
     return Row("generated", split, _IMAGINET_MODELS[model]) if label == "1" else Row("real", split)
 
 
-def unbiased_genimage(root: Path, *, files: bool = True) -> Expected:
-    """The metadata table over a GenImage tree whose archives have their imagenet_* folders; one file corrupted."""
+_UNBIASED = (("ADM", "imagenet_ai_0508_adm", "ADM"), ("wukong", "imagenet_ai_0424_wukong", "wukong"))
+_UNBIASED_REST = (
+    ("Midjourney", "imagenet_midjourney", "Midjourney"),
+    ("stable_diffusion_v_1_4", "imagenet_ai_0419_sdv4", "stable_diffusion_v_1_4"),
+    ("stable_diffusion_v_1_5", "imagenet_ai_0424_sdv5", "stable_diffusion_v_1_5"),
+    ("glide", "imagenet_glide", "glide"),
+    ("VQDM", "imagenet_ai_0419_vqdm", "VQDM"),
+    ("BigGAN", "imagenet_ai_0419_biggan", "BigGAN"),
+)
+
+
+def unbiased_genimage(root: Path, *, files: bool = True, whole: bool = False) -> Expected:
+    """The metadata table over a GenImage tree whose archives have their imagenet_* folders; one file corrupted.
+
+    Two generators, or the `whole` of them.
+    """
     rows = []
     lines = ["path,generator,mode,class,width,height,compression_rate"]
-    for number, (folder, archive, generator) in enumerate(
-        (("ADM", "imagenet_ai_0508_adm", "ADM"), ("wukong", "imagenet_ai_0424_wukong", "wukong"))
-    ):
+    for number, (folder, archive, generator) in enumerate((*_UNBIASED, *_UNBIASED_REST) if whole else _UNBIASED):
         for split in ("train", "val"):
             for n in range(3):
                 real, fake = f"n01440764_{number}{n}.JPEG", f"{n}_{generator.lower()}_{n}.PNG"

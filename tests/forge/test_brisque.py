@@ -98,10 +98,11 @@ def test_our_regressor_orders_damages():
     pixels = photo_like(5, 256, 320)
     plain = brisque_score(pixels)
     assert plain is not None
-    for ladder in ("blur:sigma={}", "noise:deviation={}", "jpeg:quality={}"):
-        strengths = (30, 15, 8) if "jpeg" in ladder else (1, 2, 4) if "blur" in ladder else (10, 25, 45)
-        scores = [brisque_score(parse_chain(ladder.format(one)).apply(pixels, seed=0).pixels) for one in strengths]
-        assert plain < scores[0] < scores[1] < scores[2]
+    ladders = {"blur:sigma={}": (1, 2, 4), "noise:deviation={}": (10, 25, 45), "jpeg:quality={}": (30, 15, 8)}
+    for ladder, strengths in ladders.items():
+        damaged = [parse_chain(ladder.format(one)).apply(pixels, seed=0).pixels for one in strengths]
+        weak, middle, strong = (brisque_score(one) for one in damaged)
+        assert plain < weak < middle < strong
 
 
 def test_our_regressor_says_what_it_was_fitted_on():
@@ -204,6 +205,19 @@ def test_the_judge_with_other_coefficients(tmp_path):
     assert high.value == pytest.approx(brisque_score(pixels, brisque_package.read_coefficients(tmp_path)))
     low = load_judge("brisque-package", {"limit": 0.0}, weights=tmp_path).rule(exhibit)
     assert low.passed is (low.value <= 0)
+
+
+def test_an_installed_package_is_found_and_not_run(tmp_path, monkeypatch):
+    models = tmp_path / "brisque" / "models"
+    models.mkdir(parents=True)
+    (tmp_path / "brisque" / "__init__.py").write_text("raise AssertionError('was run')", encoding="utf-8")
+    (models / "svm.txt").write_text(TOY_VECTORS, encoding="utf-8")
+    (models / "ranges.txt").write_text(toy_ranges(), encoding="utf-8")
+    monkeypatch.setenv("FAUXLENS_WEIGHTS", str(tmp_path / "none"))
+    monkeypatch.syspath_prepend(tmp_path)
+    pixels = photo_like(1, 64, 64)
+    ruling = load_judge("brisque-package").rule(Exhibit(original=pixels, forged=pixels, mask=np.eye(64, dtype=bool)))
+    assert ruling.value == pytest.approx(brisque_score(pixels, brisque_package.read_coefficients(models)))
 
 
 def toy_manifest(root, count):

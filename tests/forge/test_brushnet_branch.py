@@ -18,7 +18,7 @@ WIDTHS = (32, 64, 64, 64)
 @pytest.fixture(scope="module")
 def unet():
     torch.manual_seed(0)
-    return tiny_unet(widths=WIDTHS).requires_grad_(False).eval()
+    return tiny_unet(widths=WIDTHS, layers=2).requires_grad_(False).eval()
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["brushnet", "powerpaint"])

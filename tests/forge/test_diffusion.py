@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,14 +16,22 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from drawn import drawn_picture
 from fauxlens.core.errors import BadFrame, BadSetting, BadWeights, MissingExtra, NoWeights
 from fauxlens.forge.compose import compose
 from fauxlens.forge.create.method import Method, Request, load_method
 from fauxlens.forge.create.nets.brushnet import from_unet
-from fauxlens.forge.create.pipelines import DiffusionMethod, checked_frame, native_size, pipeline_digest, seeded
+from fauxlens.forge.create.pipelines import (
+    NO_FILTER,
+    DiffusionMethod,
+    checked_frame,
+    load_pipeline,
+    native_size,
+    pipeline_digest,
+    seeded,
+)
 from fauxlens.forge.create.task_words import MODES, TaskWords
 from tiny_pipelines import (
     TASKS,
@@ -40,7 +49,7 @@ FAST = {"steps": 3, "enlarge": False}
 
 
 def _mask(height: int = 64, width: int = 96) -> np.ndarray:
-    """A hole at the upper right, symmetric in no way; its borders are even, as the tiny latents' cells are."""
+    """A hole at the upper right, symmetric in no way."""
     mask = np.zeros((height, width), dtype=bool)
     mask[8:30, 50:90] = True
     mask[30:44, 78:90] = True
@@ -164,6 +173,15 @@ def test_the_record_is_json_and_tells_what_decided(method):
     assert "base" in facts["weights"]
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_half_precision_runs_through(folders, name):
+    method = _loaded(folders, name, precision="bfloat16", steps=2)
+    fill = method.fill(_request())
+    assert method.pipe.unet.dtype == torch.bfloat16
+    assert fill.parameters["precision"] == "bfloat16"
+    assert len(np.unique(fill.pixels)) > 20
+
+
 def test_any_size_comes_back(methods):
     pixels = drawn_picture(61, 90)
     mask = _mask(61, 90)
@@ -199,8 +217,8 @@ def test_sizes_are_the_models_own():
 
 
 def _as_seen(mask: np.ndarray) -> torch.Tensor:
-    """A mask (64, 96) at the size of the tiny latents, of which every cell is two pixels wide."""
-    return torch.from_numpy(mask[::2, ::2].astype(np.float32))
+    """A mask (64, 96) at the size of the tiny latents, of which every cell is four pixels wide."""
+    return torch.from_numpy(mask[::4, ::4].astype(np.float32))
 
 
 @pytest.mark.parametrize("name", ["sdxl", "powerpaint-v1"])
@@ -210,7 +228,7 @@ def test_inpainting_models_see_one_in_the_hole(methods, name):
         method.fill(_request())
     assert spy.calls
     for (sample, *_), _named in spy.calls:
-        assert sample.shape == (2, 9, 32, 48)
+        assert sample.shape == (2, 9, 16, 24)
         assert torch.equal(sample[0, 4], _as_seen(_mask()))
         assert torch.equal(sample[1, 4], sample[0, 4])
 
@@ -230,7 +248,7 @@ def test_the_base_model_of_sdxl_sees_no_mask_and_is_given_the_photo_back(methods
     method = methods["sdxl-base"]
     with Spy(method.pipe.unet) as spy, Spy(method.pipe.vae.decoder) as decoded:
         fill = method.fill(_request())
-    assert all(call[0][0].shape == (2, 4, 32, 48) for call in spy.calls)
+    assert all(call[0][0].shape == (2, 4, 16, 24) for call in spy.calls)
     assert fill.parameters["unet_channels"] == 4
     # Outside the hole the last latent is the photo's own, whatever the seed.
     latent = decoded.calls[-1][0][0]
@@ -254,10 +272,10 @@ def test_branches_see_one_where_the_photo_is_kept_and_black_in_the_hole(methods,
     assert seen[:, hole].max() == -1 == seen[:, hole].min()
     assert seen[:, ~hole].max() > 0.5
     for (noisy, _level, condition, *_), _named in spy.calls:
-        assert noisy.shape == (2, 4, 32, 48)
+        assert noisy.shape == (2, 4, 16, 24)
         assert torch.equal(condition[0, 4], 1 - _as_seen(_mask()))
         assert torch.equal(condition[0], condition[1])
-    assert first.calls[0][0][0].shape == (2, 9, 32, 48)
+    assert first.calls[0][0][0].shape == (2, 9, 16, 24)
     latent = method.pipe.vae.encode(seen[None]).latent_dist.mode() * method.pipe.vae.config.scaling_factor
     torch.testing.assert_close(spy.calls[0][0][2][:1, :4], latent)
 
@@ -269,7 +287,9 @@ def test_brushnet_asks_the_branch_of_the_mask_type(methods, folders):
     }  # fmt: skip
     assert not np.array_equal(used["stuff"].pixels, used["background"].pixels)
     assert np.array_equal(used["region"].pixels, used["background"].pixels)
-    assert {"random_mask", "segmentation_mask"} < set(used["region"].parameters["weights"])
+    # The record is of this frame, whatever else was made before it.
+    assert set(used["region"].parameters["weights"]) == {"base", "random_mask"}
+    assert set(methods["brushnet"].fill(_request()).parameters["weights"]) == {"base", "segmentation_mask"}
     always = _loaded(folders, "brushnet", branch="random_mask")
     assert np.array_equal(always.fill(_request()).pixels, used["background"].pixels)
     assert always.fill(_request()).parameters["branch"] == "random_mask"
@@ -466,6 +486,53 @@ def test_folders_that_hold_something_else(folders, tmp_path):
         load_method("powerpaint-v1", FAST, weights=tmp_path).fill(_request())
 
 
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [
+        ("unet", "conv_out.weight"),
+        ("vae", "decoder.conv_out.weight"),
+        ("text_encoder", "final_layer_norm.bias"),
+    ],
+)
+def test_files_that_lack_tensors_are_refused_and_never_filled_with_chance(base, tmp_path, part, name):
+    shutil.copytree(base, tmp_path / "base")
+    (path,) = (tmp_path / "base" / part).glob("*.safetensors")
+    state = load_file(path)
+    (gone,) = [one for one in state if one.endswith(name)]
+    del state[gone]
+    save_file(state, path, {"format": "pt"})
+    with pytest.raises(BadWeights, match=rf"{part}: 1 tensors are missing \(wanted .*{name}"):
+        load_pipeline(
+            "StableDiffusionPipeline", tmp_path / "base", device="cpu", precision="float32", variant="", purpose="",
+            **NO_FILTER,
+        )  # fmt: skip
+
+
+def test_files_with_older_names_are_read(base, tmp_path):
+    """As those of Stable Diffusion 1.5 are: both libraries have renamed tensors since."""
+    shutil.copytree(base, tmp_path / "base")
+    asked = {"device": "cpu", "precision": "float32", "variant": "", "purpose": "", **NO_FILTER}
+    now = load_pipeline("StableDiffusionPipeline", base, **asked)
+    for part in ("vae", "text_encoder"):
+        (path,) = (tmp_path / "base" / part).glob("*.safetensors")
+        state = load_file(path)
+        if part == "text_encoder":
+            older = {"text_model." + name.removeprefix("text_model."): one for name, one in state.items()}
+            older["text_model.embeddings.position_ids"] = torch.arange(77)[None]
+        else:
+            older = {
+                name.replace("to_q", "query").replace("to_k", "key").replace("to_v", "value")
+                .replace("to_out.0", "proj_attn"): one
+                for name, one in state.items()
+            }  # fmt: skip
+            assert set(older) != set(state)
+        save_file(older, path, {"format": "pt"})
+    then = load_pipeline("StableDiffusionPipeline", tmp_path / "base", **asked)
+    for part in ("vae", "text_encoder"):
+        one, other = now.components[part].state_dict(), then.components[part].state_dict()
+        assert all(torch.equal(one[name], other[name]) for name in one)
+
+
 @pytest.mark.parametrize(("value", "said"), [(-100.0, "black all over"), (float("nan"), "numbers that are none")])
 def test_a_black_frame_is_an_error_and_no_sample(folders, value, said):
     method = _loaded(folders, "brushnet")
@@ -541,11 +608,14 @@ def test_the_digest_is_of_what_is_read(tmp_path):
     assert pipeline_digest(tmp_path) != first
 
 
-def test_global_chance_is_put_back():
+def test_global_chance_is_the_seed_s_and_put_back():
     torch.manual_seed(3)
     before = torch.random.get_rng_state()
     with seeded(5, "cpu"):
         one = torch.rand(1)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    torch.manual_seed(4)
     with seeded(5, "cpu"):
         assert torch.equal(torch.rand(1), one)
-    assert torch.equal(torch.random.get_rng_state(), before)
+    with seeded(6, "cpu"):
+        assert not torch.equal(torch.rand(1), one)

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
-from drawn import drawn_picture
+from drawn import drawn_picture, smooth_picture
 from fauxlens.core.errors import BadSetting, BadShape, BadWeights, NoWeights, UnknownName
-from fauxlens.core.files import write_json
+from fauxlens.core.files import sha256_of, write_json
 from fauxlens.core.settings import settings_from
 from fauxlens.forge.compose import compose
 from fauxlens.forge.create import imprint as method_file
@@ -35,8 +35,10 @@ from fauxlens.forge.create.imprint import (
     Imprint,
     ImprintSettings,
     aligned,
+    available,
     draw_of,
     psnr,
+    reconstruct,
 )
 from fauxlens.forge.create.imprint_weights import CARD, WEIGHTS, ImprintFile, half, pack
 from fauxlens.forge.create.method import Request, load_method
@@ -488,3 +490,46 @@ def test_a_file_that_is_not_what_its_card_says_is_refused(packed: Path, tmp_path
     (tmp_path / WEIGHTS).write_bytes((packed / WEIGHTS).read_bytes()[:5000])
     with pytest.raises(BadWeights):
         ImprintFile(tmp_path)
+
+
+# ---- what comes with the package -----------------------------------------------------------------------------------
+
+
+def test_the_file_of_the_package_is_whole_small_and_what_its_card_says() -> None:
+    folder = Path(method_file.__file__).parents[1] / "weights"
+    card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+    assert (folder / WEIGHTS).stat().st_size == card["file_bytes"] <= 5_000_000
+    assert sha256_of(folder / WEIGHTS) == card["file_sha256"]
+    assert sha256_of(Path(__file__).parents[2] / "recipes" / "imprint.toml") == card["recipe_sha256"]
+    fit = {name: facts for name, facts in card["families"].items() if facts["fit"]}
+    assert len(fit) >= 20
+    assert all(facts["decibels"] >= FLOOR for facts in fit.values())
+    assert sum(facts["decibels"] > 30.0 for facts in fit.values()) > len(fit) / 2
+    assert set(available("train")) == {name for name, facts in fit.items() if not facts["held_out"]}
+    assert all(len(card["families"][name]["plan"]) == 64 for name in card["families"])
+    # Every source of the photos is named with its terms.
+    assert sum(card["data"]["sources"].values()) == card["data"]["photos"] > 0
+
+
+def test_the_held_out_families_of_the_package() -> None:
+    card = json.loads((Path(method_file.__file__).parents[1] / "weights" / CARD).read_text(encoding="utf-8"))
+    families = card["families"]
+    refused = tuple(
+        name
+        for name, facts in families.items()
+        if not facts["fit"] or facts["smooth_auc"] > card["smooth_auc_most_held_out"]
+    )
+    assert card["held_out_first_choice"] == list(CHOSEN)
+    assert card["held_out"] == list(held_out(refused))
+    assert available("held-out") == tuple(sorted(card["held_out"]))
+    assert len(available("held-out")) == 4
+
+
+def test_every_family_of_the_package_brings_a_drawn_picture_back() -> None:
+    # The card's decibels were measured on photos, which are not here; a drawn slope is easier than most of them.
+    # Not so for batch norms: they learnt the brightness of photos, and shift that of anything else.
+    picture = torch.from_numpy(smooth_picture(96, 128)).permute(2, 0, 1)[None].float() / 255.0
+    for name in (*available("train"), *available("held-out")):
+        made = reconstruct(name, picture)
+        error = float((made - picture)[..., 16:-16, 16:-16].square().mean())
+        assert -10.0 * np.log10(error) > (18.0 if TRAINED[name].norm == "batch" else 30.0), name

@@ -14,6 +14,7 @@ from fauxlens.core.errors import BadSetting, BadShape, UnknownName
 from fauxlens.forge.judge import JUDGES
 from fauxlens.forge.judge.judge import Exhibit, Ruling, load_judge, passes
 from fauxlens.images.degrade import parse_chain
+from fauxlens.images.resample import resize
 from photo_like import photo_like
 
 OFFLINE = sorted(set(JUDGES) - {"brisque-package", "clip-score", "dreamsim"})
@@ -22,6 +23,13 @@ OFFLINE = sorted(set(JUDGES) - {"brisque-package", "clip-score", "dreamsim"})
 def blob(height=160, width=208, x=104, y=80, radius=46):
     down, across = np.mgrid[0:height, 0:width]
     return ((across - x) / 1.3) ** 2 + (down - y) ** 2 < radius**2
+
+
+def block():
+    """A region that fills its own tight crop."""
+    mask = np.zeros((160, 208), bool)
+    mask[24:136, 40:170] = True
+    return mask
 
 
 def spliced(original, made, mask):
@@ -92,7 +100,7 @@ CASES = [
         other_content,
         lambda: exhibit(degraded("blur:sigma=4", photo_like(0)), mask=np.ones((160, 208), bool)),
     ),
-    ("local-brisque", other_content, lambda: exhibit(degraded("blur:sigma=4", photo_like(0)))),
+    ("local-brisque", other_content, lambda: exhibit(degraded("blur:sigma=4", photo_like(0)), mask=block())),
     ("seam", telea, brighter),
     ("flat", other_content, lambda: exhibit(np.full((160, 208, 3), 120, np.uint8))),
     ("flat", other_content, wallpaper),
@@ -185,6 +193,19 @@ def test_a_region_too_small_to_say(name, fragment):
     ruling = load_judge(name).rule(exhibit(photo_like(7), mask=mask))
     assert (ruling.value, ruling.passed) == (None, None)
     assert fragment in ruling.note
+
+
+def test_a_large_soft_photo_is_no_blurred_one():
+    photo = photo_like(0)
+    large = resize(photo, (480, 624), "bicubic")
+    small, shrunk, soft = (
+        load_judge("brisque", {"longest": longest}).rule(
+            Exhibit(original=one, forged=one, mask=np.eye(*one.shape[:2]) > 0)
+        )
+        for longest, one in ((208, photo), (208, large), (624, large))
+    )
+    assert abs(shrunk.value - small.value) < 8
+    assert soft.value > small.value + 15
 
 
 def test_grey_photos_have_no_colour_to_lose():

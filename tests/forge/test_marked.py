@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fauxlens.core.errors import BadSetting
@@ -23,6 +23,7 @@ from fauxlens.forge.perceive.marked import (
 WORDS = st.lists(st.text("abcdefgh", min_size=1, max_size=6), max_size=8).map(" ".join)
 
 
+@settings(deadline=None)
 @given(WORDS, WORDS.filter(bool), WORDS, st.sampled_from("#$"))
 def test_what_was_marked_is_read_again(before: str, span: str, after: str, mark: str) -> None:
     sentence = MarkedText(before + " " if before else "", span, " " + after if after else "")

@@ -92,7 +92,7 @@ def clip_folder(tmp_path_factory):
     transformers = pytest.importorskip("transformers")
     folder = tmp_path_factory.mktemp("clip")
     with torch.random.fork_rng():
-        torch.manual_seed(0)
+        torch.manual_seed(1)  # one whose cosines are not below zero, where every score would be 0
         sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
         config = transformers.CLIPConfig(
             text_config={**sizes, "vocab_size": 514, "bos_token_id": 512, "eos_token_id": 513, "pad_token_id": 513},
@@ -139,7 +139,8 @@ def test_clip_score_by_hand(clip_folder):
     with torch.inference_mode():
         found = model(pixel_values=values[None], **words(["x"], return_tensors="pt"))
     cosine = float((found.image_embeds * found.text_embeds).sum())
-    assert ruling.value == pytest.approx(100 * max(cosine, 0.0), abs=1e-3)
+    assert cosine > 0.01
+    assert ruling.value == pytest.approx(100 * cosine, abs=1e-3)
 
 
 def test_the_region_is_shown_alone(clip_folder):

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fauxlens.core.errors import BadSetting
@@ -38,6 +38,7 @@ def region(category: str, mask_type: str = "stuff", category_id: int | None = No
     return Region(mask=mask, mask_type=mask_type, category=category, score=1.0, provider="toy", category_id=category_id)
 
 
+@settings(deadline=None)
 @given(
     category=st.text(max_size=80) | st.sampled_from([prompt_name(one) for one in (*STUFF.values(), *THINGS.values())]),
     content=st.none() | st.text(max_size=60) | st.just("sandy beach"),

@@ -120,3 +120,25 @@ def test_originals_are_never_written_to(dataset, tmp_path):
     made = degrade(outside, tmp_path / "deep" / "out", CHAIN)
     assert "leaves the manifest's root" in made[0].status
     assert not (tmp_path / "deep" / "x.jpg").exists()
+
+
+def test_what_does_not_meet_the_conditions_is_copied_as_it_is(dataset, tmp_path):
+    whole = degrade(dataset, tmp_path / "whole", CHAIN, name="mine", workers=0)
+    made = degrade(dataset, tmp_path / "out", CHAIN, name="mine", only=("label!=real",), workers=0)
+    for before, after, all_through in zip(dataset, made, whole, strict=True):
+        there = (made.root / after.path).read_bytes()
+        through = (whole.root / all_through.path).read_bytes()
+        if before.fake:
+            assert there == through
+        else:
+            assert there == (dataset.root / before.path).read_bytes() != through
+            assert (after.path, after.label) == (f"images/{before.path}", "real")
+    assert made.facts["only"] == ["label!=real"]
+    assert "only" not in whole.facts
+    assert made.history[-1].endswith("seed 0, only where label!=real")
+    turned = degrade(dataset, tmp_path / "turned", CHAIN, only=("label=real",), workers=0)
+    for before, after in zip(dataset, turned, strict=True):
+        if before.mask_path is not None:
+            assert (turned.root / after.mask_path).read_bytes() == (dataset.root / before.mask_path).read_bytes()
+    with pytest.raises(BadSetting, match="no picture meets these conditions"):
+        degrade(dataset, tmp_path / "none", CHAIN, only=("label=generated",))

@@ -125,6 +125,30 @@ def test_conditions():
     assert select(made, " width == 7 ").history == ("width == 7: kept 1 of 20",)
 
 
+def test_a_text_can_be_asked_for_a_piece():
+    made = Manifest.from_columns(
+        {
+            "id": list("abcd"),
+            "path": list("abcd"),
+            "label": ["real"] * 4,
+            "notes": ["lists: test_all, test_gan x2", "lists: test_all", "a.b", None],
+        },
+        Path(),
+    )
+
+    def ids(condition):
+        return "".join(s.id for s in select(made, condition))
+
+    assert (ids("notes~test_gan"), ids("notes ~ test_"), ids("notes~x2,a.b")) == ("a", "ab", "ac")
+    # A piece is no pattern, and null holds nothing.
+    assert (ids("notes~a.t"), ids("notes!~test_gan"), ids("notes!~test_,a.b")) == ("", "bcd", "d")
+    assert select(made, "notes!~x2").history == ("notes!~x2: kept 3 of 4",)
+    with pytest.raises(BadSetting, match="only a text can hold a piece"):
+        select(made, "width~4")
+    with pytest.raises(BadSetting, match="in every text"):
+        select(made, "notes~a,")
+
+
 @pytest.mark.parametrize(
     ("condition", "message"),
     [

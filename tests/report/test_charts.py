@@ -40,6 +40,27 @@ def test_vector_and_raster_are_both_there_and_repeatable(kind):
     assert len(figure.alternative) > 20
 
 
+def test_published_points_stand_beside_their_line():
+    lines = {"ours": (X, X**0.5)}
+    plain = charts.curves("c", "t", lines, x_label="x", y_label="y")
+    beside = charts.curves("c", "t", lines, x_label="x", y_label="y", points={"ours": (X[:2], X[:2])})
+    assert beside.alternative.endswith("ours, ours, published.")
+    assert beside.data != plain.data
+
+
+def test_a_signed_matrix_is_light_in_the_middle_and_says_the_sign():
+    values = np.array([[-1.0, 0.0, 1.0]])
+    figure = charts.matrix(
+        "d", "t", ["a"], ["x", "y", "z"], values, label="difference", low=-1, high=1, format="+.1f", signed=True
+    )
+    with Image.open(BytesIO(figure.raster)) as picture:
+        pixels = np.asarray(picture.convert("RGB")).astype(int)
+    row = pixels[60]  # above the numbers
+    coloured = row[(row.max(axis=1) - row.min(axis=1)) > 60]
+    assert len({tuple(one) for one in coloured.tolist()}) >= 2
+    assert figure.data != charts.matrix("d", "t", ["a"], ["x", "y", "z"], values, label="difference", low=-1).data
+
+
 def test_what_is_not_known_is_counted():
     assert "generated: 1" in drawn()["histogram"].note
     assert "median" in drawn()["histogram"].alternative

@@ -23,6 +23,13 @@ def command(
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for the degraded copy.")] = None,
     seed: Annotated[int, typer.Option(help="Another seed draws other parameters.", min=0)] = 0,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only",
+            help="Only pictures that meet this condition (label!=real); others are copied as they are; repeatable.",
+        ),
+    ] = None,
     list_recipes: Annotated[bool, typer.Option("--list", help="Show the named recipes and stop.")] = False,
     root: RootOption = None,
     workers: Workers = 1,
@@ -56,6 +63,7 @@ def command(
             chain,
             name=recipe,
             seed=seed,
+            only=tuple(only or ()),
             workers=workers,
             progress=progress,
         )
@@ -72,7 +80,9 @@ def command(
             }
         )
     else:
-        console.say(f"{console.counted(len(made) - failed, 'picture')} degraded by {recipe} ({chain}), seed {seed}")
+        where = f"copied, those with {' and '.join(only)} " if only else ""
+        told = f"{console.counted(len(made) - failed, 'picture')} {where}degraded by {recipe} ({chain}), seed {seed}"
+        console.say(told)
         if bad:
             console.show_table(("reason", "files", "for example"), bad, numbers=(1,))
         console.say(f"wrote {output / 'manifest.parquet'}")

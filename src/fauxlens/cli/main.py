@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 from fauxlens.cli import (
     align,
     audit,
+    compare,
     console,
     degrade,
     detectors,
@@ -27,8 +28,12 @@ from fauxlens.cli import (
     fetch,
     forge,
     inspect,
+    leaderboard,
+    predict,
+    protocols,
     prune,
     scan,
+    score,
     select,
     split,
     status,
@@ -38,6 +43,7 @@ from fauxlens.cli import (
 )
 from fauxlens.core.errors import (
     BadManifest,
+    BadPredictions,
     BadSetting,
     FauxlensError,
     Interrupted,
@@ -49,7 +55,7 @@ from fauxlens.core.errors import (
 )
 from fauxlens.core.version import __version__
 
-_WRONG_USE = (BadSetting, UnknownName, UnknownLayout, BadManifest, MissingExtra, NoWeights, OtherPlan)
+_WRONG_USE = (BadSetting, UnknownName, UnknownLayout, BadManifest, BadPredictions, MissingExtra, NoWeights, OtherPlan)
 _GO_ON = "give the same command again; what a long run has finished is kept"
 
 
@@ -100,7 +106,12 @@ app.command("fetch")(fetch.command)
 app.command("unpack")(fetch.unpack_command)
 app.command("extract-reals")(extract.command)
 app.command("prune")(prune.command)
+app.command("predict")(predict.command)
+app.command("score")(score.command)
+app.command("compare")(compare.command)
+app.command("leaderboard")(leaderboard.command)
 app.command("detectors")(detectors.command)
+app.command("protocols")(protocols.command)
 app.add_typer(weights.app, name="weights")
 app.command("export")(export.command)
 app.command("status")(status.command)

@@ -19,7 +19,9 @@ def command(
     where: Annotated[
         list[str] | None,
         typer.Option(
-            "--where", "-w", help="A condition such as width>=450, label=real or format=jpeg,png; repeatable."
+            "--where",
+            "-w",
+            help="A condition such as width>=450, label=real, format=jpeg,png or notes~test_gan; repeatable.",
         ),
     ] = None,
     one_to_one: Annotated[

@@ -6,15 +6,16 @@ way for all: every row (a detector with one training) against every part (a test
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from fauxlens.core.errors import BadSetting
 from fauxlens.core.names import unknown
-from fauxlens.core.settings import read_settings
+from fauxlens.core.settings import read_toml, settings_from
 
 View = Literal["table", "matrix", "sweep", "bins", "gallery", "identification", "time"]
 VIEWS: tuple[str, ...] = ("table", "matrix", "sweep", "bins", "gallery", "identification", "time")
@@ -27,7 +28,10 @@ class Part:
 
     `where` are conditions as `fauxlens select` takes them, on fakes and reals alike; `reals` and `fakes` hold for one
     class only. `degrade` names the chain that the pictures must have gone through (the manifest of the degraded copy
-    says so); `area` keeps the forgeries whose mask covers that share of the frame, low included, high not.
+    says so), all of them or those that meet `degrade_only`; `area` keeps the forgeries whose mask covers that share of
+    the frame, low included, high not. With `one_to_one` as many of the more frequent class are drawn as there are of
+    the other (`manifest.select.one_to_one`, "fixed", by the first of the protocol's seeds): F1 depends on it, recalls
+    and AUC do not.
     """
 
     name: str
@@ -35,8 +39,10 @@ class Part:
     reals: tuple[str, ...] = ()
     fakes: tuple[str, ...] = ()
     degrade: str = ""
+    degrade_only: tuple[str, ...] = ()
     level: float | None = None  # where it stands on the axis of a sweep
     area: tuple[float, float] | None = None
+    one_to_one: bool = False
     about: str = ""
 
 
@@ -46,9 +52,18 @@ class Row:
 
     name: str
     detector: str = ""  # our name for it; empty when we have no such detector
-    weights: tuple[str, ...] = ()  # names of our weight sets that are this training; empty: any that are not random
+    weights: tuple[str, ...] = ()  # our sets of weights, or files so called, that are this training; none: nobody's are
     training: str = ""  # in words: on what it was trained
     setting: str = ""
+
+    def is_training(self, weights: str) -> bool:
+        """Whether weights of this name are this row's training: a set of ours, or a file that is called after it.
+
+        >>> row = Row(name="TruFor, GAN", weights=("br-gen-gan",))
+        >>> row.is_training("br-gen-gan"), row.is_training("br-gen-gan.pth.tar"), row.is_training("br-gen-gan-2.pth")
+        (True, True, False)
+        """
+        return any(weights == one or weights.startswith(f"{one}.") for one in self.weights)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +114,12 @@ class Protocol:
                 raise BadSetting(f"two {kind}s of one name", where=self.name, got=", ".join(names))
         if not parts:
             raise BadSetting("a protocol without a part", where=self.name)
+        cells = set()
         for one in self.published:
+            cell = (one.row, one.part, one.metric)
+            if cell in cells:
+                raise BadSetting("a number published twice", where=self.name, got=", ".join(cell))
+            cells.add(cell)
             if one.part not in (*parts, "mean"):
                 raise unknown(one.part, parts, f"part (published, protocol {self.name})")
             if one.row not in rows:
@@ -121,9 +141,19 @@ class Protocol:
     def row_of(self, detector: str, weights: str, setting: str = "") -> Row | None:
         """The row that predictions of this detector with these weights are; None when they are none of them."""
         for row in self.rows:
-            if row.detector == detector and weights in row.weights and row.setting in ("", setting):
+            if row.detector == detector and row.is_training(weights) and row.setting in ("", setting):
                 return row
         return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Printed:
+    """Published numbers as a paper prints them: one metric, a column a part, a row a row; nan where there is none."""
+
+    metric: str
+    parts: tuple[str, ...]
+    rows: Mapping[str, tuple[float, ...]]
+    source: str = ""
 
 
 def protocol_names() -> tuple[str, ...]:
@@ -132,10 +162,31 @@ def protocol_names() -> tuple[str, ...]:
 
 
 def read_protocol(name: str | Path) -> Protocol:
-    """The protocol that comes with the package under this name, or the one in this TOML file."""
+    """The protocol that comes with the package under this name, or the one in this TOML file.
+
+    A file may hold whole tables under `printed` (`Printed`); each of their numbers becomes a `Published`.
+    """
     given = Path(name)
-    if given.suffix == ".toml":
-        return read_settings(Protocol, given)
-    if str(name) not in protocol_names():
-        raise unknown(str(name), protocol_names(), "protocol")
-    return read_settings(Protocol, FOLDER / f"{name}.toml")
+    if given.suffix != ".toml":
+        if str(name) not in protocol_names():
+            raise unknown(str(name), protocol_names(), "protocol")
+        given = FOLDER / f"{name}.toml"
+    told = read_toml(given)
+    tables = told.pop("printed", [])
+    found = settings_from(Protocol, told, where=str(given))
+    cells: list[Published] = []
+    for number, table in enumerate(tables):
+        cells += _cells(settings_from(Printed, table, where=f"{given}: printed[{number}]"), str(given))
+    return replace(found, published=(*found.published, *cells)) if cells else found
+
+
+def _cells(table: Printed, where: str) -> Iterator[Published]:
+    for row, values in table.rows.items():
+        if len(values) != len(table.parts):
+            raise BadSetting(
+                "a printed row of another length than its head", where=f"{where}: {table.metric}, {row}",
+                wanted=f"{len(table.parts)} numbers", got=len(values), hint="write nan where nothing was printed",
+            )  # fmt: skip
+        for part, value in zip(table.parts, values, strict=True):
+            if not math.isnan(value):
+                yield Published(row=row, part=part, metric=table.metric, value=value, source=table.source)

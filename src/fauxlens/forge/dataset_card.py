@@ -33,7 +33,7 @@ def write_dataset_card(done: Forged, path: Path, audit: Audit | None = None) -> 
 
 def dataset_card(done: Forged, audit: Audit | None = None) -> str:
     """The card as Markdown with the head that dataset hubs read."""
-    from fauxlens.forge.pipeline import cards_of
+    from fauxlens.forge.cards import cards_of
     from fauxlens.forge.sheet import metadata_lines
 
     recipe, manifest = done.recipe, done.manifest

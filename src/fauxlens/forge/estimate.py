@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from fauxlens.core.errors import FauxlensError
+from fauxlens.forge.cards import cards_of
 from fauxlens.forge.compose import compose
 from fauxlens.forge.create.method import Method, Request, load_method
 from fauxlens.forge.intake import read_photo
 from fauxlens.forge.judge.judge import Exhibit, load_judge
 from fauxlens.forge.perceive.provider import load_provider
-from fauxlens.forge.pipeline import cards_of, real_photos
+from fauxlens.forge.pipeline import real_photos
 from fauxlens.forge.recipe import Recipe
 from fauxlens.forge.region import Photo
 from fauxlens.images.degrade import read_chain
@@ -143,7 +144,7 @@ def _method(
         method.fill(asked)
         seconds, made = _timed(lambda: method.fill(asked))
     except FauxlensError as bad:
-        return Part(key, units, None, f"absent: {bad.what.partition(",")[0].partition(":")[0]}"), None
+        return Part(key, units, None, f"absent: {bad.what.partition(',')[0].partition(':')[0]}"), None
     return Part(key, units, seconds, MEASURED), made.pixels
 
 

@@ -22,12 +22,11 @@ from typing import Any
 
 from fauxlens.core.errors import BadManifest, BadSetting, WorkError
 from fauxlens.core.files import write_json
-from fauxlens.core.names import look_up
 from fauxlens.core.progress import Progress, silent
 from fauxlens.core.version import __version__
 from fauxlens.forge import units as planning
-from fauxlens.forge.create import METHODS
-from fauxlens.forge.create.method import Method, MethodCard, load_method
+from fauxlens.forge.cards import cards_of, release_words
+from fauxlens.forge.create.method import load_method
 from fauxlens.forge.judge.judge import load_judge
 from fauxlens.forge.needs import find_weights
 from fauxlens.forge.perceive.provider import load_captioner, load_provider
@@ -109,18 +108,6 @@ def forge(
     done = _summed_up(run_, recipe, folder, found, seen, choices, made)
     write_json(folder / "forge.json", facts_of(done))
     return done
-
-
-def cards_of(recipe: Recipe) -> dict[str, MethodCard]:
-    """The card of every method of a recipe, by its key."""
-    kinds: dict[str, type[Method]] = {one.key: look_up(METHODS, one.name, "creation method") for one in recipe.methods}
-    return {key: kind.card for key, kind in kinds.items()}
-
-
-def release_words(recipe: Recipe) -> dict[str, str]:
-    """How files call each method of a recipe."""
-    cards = cards_of(recipe)
-    return {one.key: one.label or cards[one.key].release_name for one in recipe.methods}
 
 
 def check_ready(recipe: Recipe, *, weights: Path | None = None) -> None:

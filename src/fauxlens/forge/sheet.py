@@ -12,6 +12,7 @@ import numpy as np
 
 from fauxlens.core.report import Column, Figure, Report, Section, Table
 from fauxlens.core.seeds import share_of
+from fauxlens.forge.cards import release_words
 from fauxlens.forge.stages import read_mask
 from fauxlens.images.picture import decode
 from fauxlens.images.resample import resize
@@ -73,6 +74,7 @@ def _sheets(done: Forged, count: int) -> list[Section]:
             reals.setdefault(sample.origin or "", sample)
         elif sample.variant == done.recipe.compose.variants[0]:
             by_photo[sample.origin or "", sample.mask_type or ""].append(sample)
+    words = list(release_words(done.recipe).values())
     sections = []
     for mask_type in done.recipe.perceive.mask_types:
         photos = sorted(
@@ -85,7 +87,9 @@ def _sheets(done: Forged, count: int) -> list[Section]:
             if (path := done.manifest.mask_path_of(forged[0])) is not None:
                 mask = np.repeat(read_mask(path).astype(np.uint8)[..., None] * 255, 3, axis=2)
                 row.append((f"mask, {mask.mean() / 255:.0%}", _shrunk(mask)))
-            row += [(one.method or "", _small(done.manifest, one)) for one in forged]
+            made = {one.method or "": one for one in forged}
+            # A method that made nothing of this photo leaves its place empty, so that columns stay columns.
+            row += [(word, _small(done.manifest, made[word])) if word in made else _nothing(word) for word in words]
             rows.append(row)
         if rows:
             note = f"{len(rows)} of {len(photos):,} photos, drawn by chance; white is what was made anew."
@@ -103,6 +107,10 @@ def _as_jpeg(figure: Figure) -> Figure:
     if not done:
         return figure
     return Figure(figure.name, figure.title, figure.alternative, "image/jpeg", data.tobytes(), figure.note)
+
+
+def _nothing(word: str) -> tuple[str, Pixels]:
+    return f"{word}: none", np.full((SIDE // 2, SIDE // 2, 3), 238, np.uint8)
 
 
 def _small(manifest: Manifest, sample: Sample) -> Pixels:

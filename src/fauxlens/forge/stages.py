@@ -147,12 +147,14 @@ class _Creator:
         self.chain = read_chain(stage.recipe.delivery.chain)
         self._methods: dict[str, Method] = {}
         self._judges: list[tuple[Judge, JudgePlan]] | None = None
+        self._made: Fill | None = None  # of the unit in hand, by a method whose seed changes nothing
 
     def __call__(self, item: Item, _: int) -> dict[str, Any]:
         unit = item.payload
         photo = self.stage.photo(unit)
         mask = read_mask(self.stage.folder / unit["region"]["mask"])
         tried: list[dict[str, Any]] = []
+        self._made = None
         for attempt in range(self.recipe.attempts):
             record, composites = self._attempt(photo, mask, unit, attempt)
             tried.append(record)
@@ -168,7 +170,7 @@ class _Creator:
         record: dict[str, Any] = {"attempt": attempt, "seed": seed}
         try:
             with _steady():
-                filled = self._method(key).fill(self._request(photo, mask, unit, seed, attempt, record))
+                filled = self._filled(key, self._request(photo, mask, unit, seed, attempt, record))
                 composites = self._composed(photo, filled, mask, mask_type, key, attempt, record)
                 rulings = self._judged(photo, composites[0], unit)
         except Exception as fault:
@@ -186,6 +188,13 @@ class _Creator:
         record["changed_outside"] = round(composites[0].changed_outside, 6)
         record["changed_inside"] = round(composites[0].changed_inside, 6)
         return record, None if refused else composites
+
+    def _filled(self, key: str, request: Request) -> Fill:
+        method = self._method(key)
+        if self._made is None or not method.card.deterministic:
+            self._made = method.fill(request)
+        # Another attempt still has another feather.
+        return self._made
 
     def _request(
         self,

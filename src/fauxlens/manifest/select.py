@@ -15,7 +15,7 @@ from fauxlens.core.names import nearest, unknown
 from fauxlens.core.seeds import seed_for
 from fauxlens.manifest.manifest import Manifest
 
-_CONDITION = re.compile(r"^\s*([A-Za-z_][A-Za-z0-9_]*)\s*(==|!=|<=|>=|=|<|>)\s*(.*?)\s*$", re.DOTALL)
+_CONDITION = re.compile(r"^\s*([A-Za-z_][A-Za-z0-9_]*)\s*(==|!=|!~|<=|>=|=|<|>|~)\s*(.*?)\s*$", re.DOTALL)
 _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "<=": pc.less_equal,
     ">=": pc.greater_equal,
@@ -28,7 +28,8 @@ _YES_NO = {"true": True, "yes": True, "false": False, "no": False}
 def select(manifest: Manifest, *conditions: str) -> Manifest:
     """Only the rows that meet every condition, such as `width>=450`, `label=real`, `format=jpeg,png`, `licence=null`.
 
-    Several values after `=` are alternatives, after `!=` exclusions; null matches only `=null`.
+    Several values after `=` are alternatives, after `!=` exclusions; null matches only `=null`. `notes~test_gan` asks
+    whether a text holds one of these pieces, `!~` whether it holds none of them (null holds nothing).
     """
     return manifest.where_all([(condition.strip(), matches(manifest, condition)) for condition in conditions])
 
@@ -52,6 +53,8 @@ def matches(manifest: Manifest, condition: str) -> pa.ChunkedArray:
     kind = column.type
     if sign in ("==", "!=") and given.lower() == "null":
         return pc.is_null(column) if sign == "==" else pc.is_valid(column)
+    if sign in ("~", "!~"):
+        return _holds(column, [part.strip() for part in given.split(",")], condition, invert=sign == "!~")
     if sign in ("==", "!="):
         values = pa.array([_value(kind, part.strip(), condition) for part in given.split(",")], type=kind)
         chosen = pc.is_in(column, values)
@@ -60,6 +63,15 @@ def matches(manifest: Manifest, condition: str) -> pa.ChunkedArray:
     if pa.types.is_string(kind) or pa.types.is_boolean(kind):
         raise BadSetting("only numbers are larger or smaller", where=condition, got=f"{name} is {_in_words(kind)}")
     return _COMPARISONS[sign](column, pa.scalar(_value(kind, given, condition), type=kind))
+
+
+def _holds(column: pa.ChunkedArray, pieces: list[str], condition: str, *, invert: bool) -> pa.ChunkedArray:
+    if not pa.types.is_string(column.type):
+        raise BadSetting("only a text can hold a piece", where=condition, got=f"the column is {_in_words(column.type)}")
+    if not all(pieces):
+        raise BadSetting("an empty piece is in every text", where=condition, wanted="COLUMN~PIECE")
+    found = pc.match_substring_regex(column, "|".join(re.escape(piece) for piece in pieces))
+    return pc.invert(pc.fill_null(found, False)) if invert else found
 
 
 def one_to_one(manifest: Manifest, how: str = "fixed", *, seed: int = 0, epoch: int = 0) -> Manifest:

@@ -6,6 +6,7 @@ files are the same bytes for the same numbers, so that a report can be compared 
 
 from __future__ import annotations
 
+import builtins
 import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -46,12 +47,12 @@ def histogram(
         axes.set_xlabel(label)
         axes.set_ylabel("share of pictures")
         if any(len(values) for values in known.values()):
-            _legend(axes, len(known))
+            legend(axes, len(known))
 
     missing = ", ".join(f"{g}: {len(arrays[g]) - len(v):,}" for g, v in known.items() if len(v) < len(arrays[g]))
     told = " ".join(filter(None, [note, f"Not known for {missing}." if missing else None])) or None
     medians = "; ".join(f"{g}: median {np.median(v):.4g} of {len(v):,}" for g, v in known.items() if len(v))
-    return _figure(name, title, f"Histogram of {label}. {medians or 'No values.'}", draw, told)
+    return drawn(name, title, f"Histogram of {label}. {medians or 'No values.'}", draw, told)
 
 
 def curves(
@@ -62,10 +63,14 @@ def curves(
     x_label: str,
     y_label: str,
     bands: Mapping[str, tuple[NDArray[Any], NDArray[Any]]] | None = None,
+    points: Mapping[str, tuple[NDArray[Any], NDArray[Any]]] | None = None,
     diagonal: bool = False,
     note: str | None = None,
 ) -> Figure:
-    """Lines (x, y) by name, with a band (low, high) where one is given; `diagonal` draws chance for ROC curves."""
+    """Lines (x, y) by name, with a band (low, high) where one is given; `diagonal` draws chance for ROC curves.
+
+    `points` are single values beside a line, in its colour: published ones beside ours.
+    """
 
     def draw(axes: Any) -> None:
         for number, (line, (x, y)) in enumerate(lines.items()):
@@ -74,6 +79,10 @@ def curves(
             axes.plot(x, y, color=colour, linestyle=style, linewidth=1.8, label=line)
             if bands is not None and line in bands:
                 axes.fill_between(x, *bands[line], color=colour, alpha=0.18, linewidth=0)
+            if points is not None and line in points:
+                axes.plot(
+                    *points[line], "D", color=colour, markersize=7, markeredgecolor="black", label=f"{line}, published"
+                )
         if diagonal:
             axes.plot([0, 1], [0, 1], color="#888888", linestyle=":", linewidth=1, label="chance")
             axes.set_xlim(0, 1)
@@ -81,10 +90,10 @@ def curves(
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         if lines:
-            _legend(axes, len(lines))
+            legend(axes, len(lines) + len(points or ()))
 
-    shown = ", ".join(lines) or "nothing"
-    return _figure(name, title, f"Curves of {y_label} over {x_label}: {shown}.", draw, note)
+    shown = ", ".join([*lines, *(f"{line}, published" for line in points or ())]) or "nothing"
+    return drawn(name, title, f"Curves of {y_label} over {x_label}: {shown}.", draw, note)
 
 
 def bars(
@@ -106,7 +115,9 @@ def bars(
         for row, n in enumerate(names):
             if intervals is not None and n in intervals:
                 low, high = intervals[n]
-                axes.plot([low, high], [row, row], color="black", linewidth=1.2)
+                # White around it, so that it is seen on the bar as well.
+                axes.plot([low, high], [row, row], color="white", linewidth=4)
+                axes.plot([low, high], [row, row], color="black", linewidth=1.5)
         if reference is not None:
             axes.axvline(reference, color="#888888", linestyle=":", linewidth=1)
         axes.set_yticks(range(len(names)), names, fontsize=8)
@@ -114,7 +125,7 @@ def bars(
         axes.set_xlabel(label)
 
     told = "; ".join(f"{n} {values[n]:.3g}" for n in names)
-    return _figure(name, title, f"Bars of {label}: {told}.", draw, note, size=(7.0, 0.9 + 0.3 * max(len(names), 1)))
+    return drawn(name, title, f"Bars of {label}: {told}.", draw, note, size=(7.0, 0.9 + 0.3 * max(len(names), 1)))
 
 
 def matrix(
@@ -127,23 +138,30 @@ def matrix(
     label: str,
     low: float = 0.0,
     high: float = 1.0,
+    format: str = ".2f",
+    signed: bool = False,
     note: str | None = None,
 ) -> Figure:
-    """An annotated heatmap on a shared scale; nan is left blank."""
+    """An annotated heatmap on a shared scale; nan is left blank.
+
+    With `signed`, values above and below the middle of the scale have colours of their own: for differences.
+    """
     shown = np.asarray(values, dtype=np.float64)
 
     def draw(axes: Any) -> None:
-        picture = axes.imshow(shown, cmap="cividis", vmin=low, vmax=high, aspect="auto")
+        picture = axes.imshow(shown, cmap="PuOr" if signed else "cividis", vmin=low, vmax=high, aspect="auto")
         axes.set_xticks(range(len(columns)), columns, rotation=30, ha="right", fontsize=8)
         axes.set_yticks(range(len(rows)), rows, fontsize=8)
         for row, column in np.ndindex(shown.shape):
             value = shown[row, column]
             if np.isfinite(value):
-                dark = (value - low) / max(high - low, 1e-12) < 0.55
+                place = (value - low) / max(high - low, 1e-12)
+                # A signed scale is light in the middle and dark at both ends.
+                dark = abs(place - 0.5) > 0.32 if signed else place < 0.5
                 axes.text(
                     column,
                     row,
-                    f"{value:.2f}",
+                    builtins.format(value, format),
                     ha="center",
                     va="center",
                     fontsize=8,
@@ -154,15 +172,15 @@ def matrix(
 
     size = (2.6 + 0.75 * len(columns), 1.6 + 0.35 * len(rows))
     told = f"Matrix of {label}: {len(rows)} rows ({', '.join(rows)}), {len(columns)} columns ({', '.join(columns)})."
-    return _figure(name, title, told, draw, note, size=size)
+    return drawn(name, title, told, draw, note, size=size)
 
 
-def _legend(axes: Any, entries: int) -> None:
+def legend(axes: Any, entries: int) -> None:
     """Inside while it is small, beside the drawing when it would cover it."""
     if entries <= 3:
         axes.legend(frameon=False, fontsize=8)
     else:
-        axes.figure.legend(loc="outside right upper", frameon=False, fontsize=7)
+        axes.figure.legend(loc="outside right upper", frameon=False, fontsize=8)
 
 
 def _edges(values: NDArray[Any], bins: int | Sequence[float]) -> NDArray[Any]:
@@ -176,14 +194,16 @@ def _edges(values: NDArray[Any], bins: int | Sequence[float]) -> NDArray[Any]:
     return np.linspace(low, high, bins + 1)
 
 
-def _figure(
+def drawn(
     name: str,
     title: str,
     alternative: str,
     draw: Callable[[Any], None],
     note: str | None,
     size: tuple[float, float] = _SIZE,
+    heights: tuple[float, ...] = (),
 ) -> Figure:
+    """Draw on one pair of axes; with `heights`, on several below one another that share x, given as a tuple."""
     # The object-oriented interface: pyplot keeps global state and looks for a screen.
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -203,7 +223,10 @@ def _figure(
     with matplotlib.rc_context(settings):
         canvas = Canvas(figsize=size, layout="constrained")
         FigureCanvasAgg(canvas)
-        draw(canvas.add_subplot())
+        if heights:
+            draw(tuple(canvas.subplots(len(heights), 1, sharex=True, height_ratios=heights)))
+        else:
+            draw(canvas.add_subplot())
         vector, raster = io.BytesIO(), io.BytesIO()
         canvas.savefig(vector, format="svg", metadata={"Date": None, "Creator": None})
         canvas.savefig(raster, format="png", dpi=150, metadata={"Software": None})

@@ -147,7 +147,8 @@ class BrushNet(BranchedMethod):
         find_weights(self.card.name, [one for one in self.card.needs if one.part in (BASE, name)], self.weights)
         branch = self._branch(name)
         pixels = self.told(request, branch, settings.scale, request.prompt or "")
-        return self.filled(pixels, request, branch=name, scale=settings.scale, side=settings.side)
+        used = ("base", name)
+        return self.filled(pixels, request, weights=used, branch=name, scale=settings.scale, side=settings.side)
 
     def _branch(self, name: str) -> Branch:
         if name not in self._branches:

@@ -58,6 +58,7 @@ class Telea(_Diffused):
         paper="Telea, An Image Inpainting Technique Based on the Fast Marching Method, 2004",
         licence=_LICENCE,
         about="Weighted means of known neighbours, from the rim inwards.",
+        deterministic=True,
         limits=("Large holes become a smooth smear.", "The seed changes nothing."),
     )
     flag = cv2.INPAINT_TELEA
@@ -74,6 +75,7 @@ class NavierStokes(_Diffused):
         paper="Bertalmio, Bertozzi, Sapiro, Navier-Stokes, Fluid Dynamics, and Image and Video Inpainting, CVPR 2001",
         licence=_LICENCE,
         about="Transport of brightness along its own level lines.",
+        deterministic=True,
         limits=("Large holes become streaks.", "The seed changes nothing."),
     )
     flag = cv2.INPAINT_NS

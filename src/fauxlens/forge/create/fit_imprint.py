@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from fauxlens.core.errors import BadManifest, BadSetting, BadWeights
-from fauxlens.core.files import atomic_path, sha256_of, to_json_line, write_json
+from fauxlens.core.files import atomic_path, sha256_of, to_json_line, write_bytes, write_json
 from fauxlens.core.names import unknown
 from fauxlens.core.seeds import seed_for, share_of
 from fauxlens.core.settings import read_settings, settings_to
@@ -308,10 +308,9 @@ def fit_family(family: str, plan: FitPlan, photos: Photos, folder: Path, minutes
     # What is measured is what will be used: rounded to half precision.
     state = half(fit.network)
     fit.network.load_state_dict({name: tensor.float() for name, tensor in state.items()}, strict=False)
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    with atomic_path(folder / f"{family}.safetensors") as temporary:
-        save_file(state, temporary)
+    write_bytes(folder / f"{family}.safetensors", save(state))
     fitted = Fitted(
         family=family,
         decibels=round(decibels_of(fit.network, photos.checks), 3),
@@ -380,7 +379,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, required=True, help=f"a folder; gets {WEIGHTS} and {CARD}")
     parser.add_argument("--families", default="", help="some of them, with commas; the others are left as they are")
     parser.add_argument(
-        "--minutes-each", type=float, default=None, help="plan as many steps as fit, on this machine now"
+        "--minutes-each", type=float, default=None, help="plan as many steps as fit, as this machine is now"
     )
     parser.add_argument("--steps", type=int, default=None, help="this many steps a family instead of the recipe's")
     given = parser.parse_args(arguments)

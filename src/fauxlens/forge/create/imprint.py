@@ -270,7 +270,7 @@ def draw_of(settings: ImprintSettings, names: tuple[str, ...], seed: int, attemp
     # Every number is drawn whether it is used or not, so that one setting does not move what another draws.
     family = names[int(chance.integers(len(names)))]
     align, bands, share, strength = (float(chance.random()) for _ in range(4))
-    jitter = tuple(float(np.exp(chance.uniform(-0.2, 0.2))) for _ in range(4))
+    jitter = tuple(float(np.exp(chance.uniform(-most, most))) for most in (0.1, 0.1, 0.1, 0.2))
     shares = (settings.content.identity, settings.content.telea, settings.content.jittered)
     content = CONTENTS[int(np.searchsorted(np.cumsum(shares) / sum(shares), which, side="right"))]
     alignment = "none" if align >= settings.aligned_share else ("bands" if bands < settings.band_share else "residual")

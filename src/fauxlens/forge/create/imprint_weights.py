@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fauxlens.core.errors import BadWeights, NoWeights
-from fauxlens.core.files import atomic_path, sha256_of, write_json
+from fauxlens.core.files import sha256_of, write_bytes, write_json
 from fauxlens.detectors.checkpoint import digest_of, load_strictly, read_tensors
 from fauxlens.forge.create.families import FLOOR, TRAINED
 from fauxlens.forge.create.nets.autoencoder import AutoEncoder
@@ -37,13 +37,12 @@ def pack(
     about: Mapping[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
     """Write the file and the card of these families into the folder; gives the card."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     tensors = {
         f"{family}{_BAR}{name}": tensor for family, state in sorted(states.items()) for name, tensor in state.items()
     }
-    with atomic_path(folder / WEIGHTS) as temporary:
-        save_file(tensors, temporary)
+    write_bytes(folder / WEIGHTS, save(tensors))
     listed = {}
     for name, facts in sorted(families.items()):
         held = states.get(name)

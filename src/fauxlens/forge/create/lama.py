@@ -70,6 +70,7 @@ class LaMa(Method):
         ),
         longest=1024,
         shortest=16,
+        deterministic=True,
         limits=(
             "Very large holes come out as flat or periodic texture.",
             "Loading by name, shape and count is checked; the released weights were not at hand when this was written.",

@@ -43,6 +43,7 @@ class MethodCard:
     shortest: int = 8
     needs_prompt: bool = False
     needs_donor: bool = False
+    deterministic: bool = False  # whether the seed changes nothing, so that it need not be made twice
     limits: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -38,8 +38,7 @@ _VARIANT = re.compile(r"\.([a-z_0-9]+)(?:-\d+-of-\d+)?\.safetensors$")
 
 _SPARED = ("safety_checker", "feature_extractor", "image_encoder")
 
-OPEN_RAIL = "use is restricted: read attachment A of the licence; what is made falls under it too"
-
+OPEN_RAIL = "attachment A of the licence lists uses that are not allowed, also of what is made"
 
 NO_FILTER = {"safety_checker": None, "requires_safety_checker": False}
 """The filter answers with a black picture, which would be an error; who publishes what was made looks at it first."""
@@ -160,8 +159,8 @@ class DiffusionMethod(Method):
             num_inference_steps=settings.steps, guidance_scale=settings.guidance, **words, **given,
         )  # fmt: skip
 
-    def filled(self, pixels: Pixels, request: Request, **facts: Any) -> Fill:
-        """A frame with everything that decided it."""
+    def filled(self, pixels: Pixels, request: Request, *, weights: Sequence[str] = (), **facts: Any) -> Fill:
+        """A frame with everything that decided it: of all digests only those of `weights`, where it names some."""
         import torch
 
         diffusers = need("diffusers", "forge", self.card.title)
@@ -172,7 +171,8 @@ class DiffusionMethod(Method):
             "guidance": settings.guidance, "enlarge": settings.enlarge, "seed": request.seed,
             "words_lost": words_lost(self.pipe.tokenizer, request.prompt or ""),
             "pipeline": self.pipeline_kind, "scheduler": type(self.pipe.scheduler).__name__,
-            "precision": self.precision, "device": self.device, "weights": dict(self._digests),
+            "precision": self.precision, "device": self.device,
+            "weights": {name: one for name, one in self._digests.items() if not weights or name in weights},
             "versions": {
                 "torch": str(torch.__version__), "diffusers": str(diffusers.__version__),
                 "transformers": str(transformers.__version__),
@@ -195,14 +195,16 @@ def load_pipeline(
             hint="give the folder that `hf download` or save_pretrained wrote",
         )  # fmt: skip
     options: dict[str, Any] = {
-        "local_files_only": True, "use_safetensors": True, "torch_dtype": getattr(torch, precision),
+        "local_files_only": True, "use_safetensors": True,
+        # The library's releases before 1.0 know it by this name, the later of them with a complaint.
+        "torch_dtype" if diffusers.__version__.startswith("0.") else "dtype": getattr(torch, precision),
         "variant": variant or None,
         # Loading in place needs another library; without it the library would only complain.
         "low_cpu_mem_usage": importlib.util.find_spec("accelerate") is not None,
     }  # fmt: skip
     try:
         # Networks are filled with chance before they are filled from the file.
-        with torch.random.fork_rng(devices=[]), _without_bars(), warnings.catch_warnings():
+        with torch.random.fork_rng(devices=[]), _in_silence(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*torch_dtype", category=FutureWarning)
             pipe = getattr(diffusers, kind).from_pretrained(str(folder), **options, **given)
     except Exception as fault:
@@ -218,6 +220,7 @@ def load_pipeline(
             "the saved pipeline lacks parts", where=folder, wanted=f"a {kind} with {', '.join(missing)}",
             hint="is this the folder of another method?",
         )  # fmt: skip
+    _require_whole(pipe, folder, variant)
     pipe.set_progress_bar_config(disable=True)
     return pipe.to(device)
 
@@ -308,7 +311,7 @@ def pipeline_digest(folder: Path, variant: str = "") -> str:
         if part.startswith(("safety_checker/", "feature_extractor/", ".")) or not path.is_file():
             continue
         if path.suffix == ".safetensors":
-            if (named := _VARIANT.search(part)) and named[1] != variant:
+            if not _is_read(path.name, variant):
                 continue
         elif path.suffix not in (".json", ".txt"):
             continue
@@ -325,17 +328,56 @@ def steps_made(steps: int, strength: float) -> int:
     return min(int(steps * strength), steps)
 
 
+_OLDER = ((".query.", ".to_q."), (".key.", ".to_k."), (".value.", ".to_v."), (".proj_attn.", ".to_out.0."))
+
+
+def _newer(name: str) -> str:
+    """A tensor's name as the libraries have it now; they translate older ones while they load."""
+    name = name.removeprefix("text_model.")
+    for old, new in _OLDER:
+        name = name.replace(old, new)
+    return name
+
+
+def _require_whole(pipe: Any, folder: Path, variant: str) -> None:
+    """Refuse files that lack tensors: the libraries would draw those by chance, and only mention it."""
+    from safetensors import safe_open
+    from torch import nn
+
+    for part, network in pipe.components.items():
+        if not isinstance(network, nn.Module):
+            continue
+        held: set[str] = set()
+        for path in sorted((folder / part).glob("*.safetensors")):
+            if _is_read(path.name, variant):
+                with safe_open(path, framework="pt") as file:
+                    held.update(_newer(name) for name in file.keys())  # noqa: SIM118
+        if missing := [name for name in network.state_dict() if _newer(name) not in held]:
+            raise BadWeights(
+                f"{len(missing):,} tensors are missing", where=folder / part, wanted=f"{missing[0]} among others",
+                hint="get the files again from their owner",
+            )  # fmt: skip
+
+
+def _is_read(name: str, variant: str) -> bool:
+    """Whether a file of safetensors is of the plain kind or of this variant."""
+    named = _VARIANT.search(name)
+    return named is None or named[1] == variant
+
+
 @contextmanager
-def _without_bars() -> Iterator[None]:
-    """Both libraries draw bars while they load; a library that is asked by another has nothing to draw."""
-    talking = []
+def _in_silence() -> Iterator[None]:
+    """Both libraries draw bars and tell of parts that nobody asked for; what matters is checked afterwards."""
+    before = []
     for name in ("diffusers.utils.logging", "transformers.utils.logging"):
         module = importlib.import_module(name)
-        if module.is_progress_bar_enabled():
-            module.disable_progress_bar()
-            talking.append(module)
+        before.append((module, module.is_progress_bar_enabled(), module.get_verbosity()))
+        module.disable_progress_bar()
+        module.set_verbosity_error()
     try:
         yield
     finally:
-        for module in talking:
-            module.enable_progress_bar()
+        for module, bars, verbosity in before:
+            module.set_verbosity(verbosity)
+            if bars:
+                module.enable_progress_bar()

@@ -22,11 +22,15 @@ import numpy.typing as npt
 
 from fauxlens.core.errors import BadShape, BadWeights
 from fauxlens.forge.judge.grey import Plane, luma
+from fauxlens.images.resample import resize_longest
 from fauxlens.images.shapes import Pixels, require_rgb
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 FEATURES = 36
+LONGEST = 512
+"""Our regressor was fitted at this size, and the published coefficients were checked at it. Large photos are soft at
+full size, which would be taken for a blur."""
 SMALLEST_SIDE = 16
 """Half the size must still hold the window of local contrast."""
 OWN_REGRESSOR = Path(__file__).parent.parent / "weights" / "brisque.json"
@@ -34,6 +38,8 @@ OWN_REGRESSOR = Path(__file__).parent.parent / "weights" / "brisque.json"
 _WINDOW = (7, 7)
 _SIGMA = 7 / 6
 _CONTRAST_FLOOR = 1 / 255
+_NO_CONTRAST = 1e-6
+"""Of the mean square of the contrasts; photos have more than a hundredth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +118,11 @@ def brisque_features(pixels: Pixels) -> Floats:
     return np.concatenate([_features_of(grey), _features_of(np.asarray(half, dtype=np.float64))])
 
 
+def at_fitted_size(pixels: Pixels, longest: int = LONGEST) -> Pixels:
+    """`pixels` with a longer side of at most `longest`."""
+    return resize_longest(pixels, longest, "lanczos", enlarge=False)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Regressor:
     """Radial basis functions over features scaled to -1 to 1; `clip` keeps what lies far outside of them near."""
@@ -153,8 +164,8 @@ def brisque_score(pixels: Pixels, regressor: Regressor | None = None) -> float |
     if min(pixels.shape[:2]) < SMALLEST_SIDE:
         return None
     features = brisque_features(pixels)
-    # A picture without any contrast has no statistics; whatever a regressor says of zeros means nothing.
-    if not features[1] > 0:
+    # A picture without any contrast has no statistics; whatever a regressor says of rounding means nothing.
+    if features[1] < _NO_CONTRAST:
         return None
     return (own_regressor() if regressor is None else regressor).score(features)
 

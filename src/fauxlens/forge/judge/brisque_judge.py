@@ -10,19 +10,25 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fauxlens.forge.judge.bounds import require_between
-from fauxlens.forge.judge.brisque import brisque_score
+from fauxlens.forge.judge.brisque import LONGEST, at_fitted_size, brisque_score
 from fauxlens.forge.judge.grey import tight_box
 from fauxlens.forge.judge.judge import Exhibit, Judge, Ruling
 
 
 @dataclass(frozen=True, kw_only=True)
 class WholeBrisqueSettings:
-    """The highest score that passes."""
+    """The highest score that passes; 60 is the paper's.
+
+    On 150 photos that our regressor was not fitted on: none above 60 as they are, 85 % with a blur of sigma 2, 30 % as
+    JPEG 15, 1 % with noise of deviation 20. It never stops a small bad fill in a good photo.
+    """
 
     limit: float = 60.0
+    longest: int = LONGEST  # larger pictures are shrunk to it
 
     def __post_init__(self) -> None:
         require_between("limit", self.limit, 0.0, 200.0)
+        require_between("longest", self.longest, 64, 100_000)
 
 
 class WholeBrisque(Judge):
@@ -36,7 +42,7 @@ class WholeBrisque(Judge):
         """Score the forged picture."""
         limit: float = self.settings.limit
         wording = f"at most {limit:g}"
-        score = brisque_score(exhibit.forged)
+        score = brisque_score(at_fitted_size(exhibit.forged, self.settings.longest))
         if score is None:
             return Ruling(self.name, None, None, wording, "too small a picture, or one without any contrast")
         return Ruling(self.name, score, score <= limit, wording)
@@ -44,7 +50,11 @@ class WholeBrisque(Judge):
 
 @dataclass(frozen=True, kw_only=True)
 class LocalBrisqueSettings:
-    """By how much the region may be worse than it was, and from what size on that can be said."""
+    """By how much the region may be worse than it was, and from what size on that can be said.
+
+    On 60 photos and three regions of each, regions saved again as JPEG 75 reached 24; another photo's content passes
+    30 in 2 to 5 %, Telea's fills in 2 to 45 % (its backgrounds most often), a blur of sigma 4 in 18 to 87 %.
+    """
 
     limit: float = 30.0
     smallest_side: int = 64

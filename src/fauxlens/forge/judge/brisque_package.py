@@ -17,7 +17,7 @@ import numpy as np
 
 from fauxlens.core.errors import BadWeights, NoWeights
 from fauxlens.forge.judge.bounds import require_between
-from fauxlens.forge.judge.brisque import FEATURES, Floats, Regressor, brisque_score
+from fauxlens.forge.judge.brisque import FEATURES, LONGEST, Floats, Regressor, at_fitted_size, brisque_score
 from fauxlens.forge.judge.judge import Exhibit, Judge, Ruling
 from fauxlens.forge.needs import Download, forge_folder
 
@@ -31,9 +31,11 @@ class PackageBrisqueSettings:
     """The highest score that passes."""
 
     limit: float = 60.0
+    longest: int = LONGEST  # larger pictures are shrunk to it
 
     def __post_init__(self) -> None:
         require_between("limit", self.limit, 0.0, 200.0)
+        require_between("longest", self.longest, 64, 100_000)
 
 
 class PackageBrisque(Judge):
@@ -66,7 +68,7 @@ class PackageBrisque(Judge):
         wording = f"at most {limit:g}"
         if self._regressor is None:
             self._regressor = read_coefficients(_folder(self.weights))
-        score = brisque_score(exhibit.forged, self._regressor)
+        score = brisque_score(at_fitted_size(exhibit.forged, self.settings.longest), self._regressor)
         if score is None:
             return Ruling(self.name, None, None, wording, "too small a picture, or one without any contrast")
         return Ruling(self.name, score, score <= limit, wording)

@@ -19,9 +19,14 @@ _QUANTILE = 0.9
 
 @dataclass(frozen=True, kw_only=True)
 class ColourCollapseSettings:
-    """The share of its colours that a region must keep, and from how many on it had any."""
+    """The share of its colours that a region must keep, and from how many on it had any.
 
-    limit: float = 0.15
+    On 60 photos and three regions of each, greyed regions kept at most 0.01, another photo's content with matched
+    colours at least 0.5 in nineteen of twenty. A photo's own content may be grey where it was coloured; below 0.08
+    it hardly ever is.
+    """
+
+    limit: float = 0.08
     coloured: float = 8.0  # chroma in Lab
     fewest: int = 64  # pixels
 

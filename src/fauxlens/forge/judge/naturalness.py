@@ -1,7 +1,8 @@
 """Does the region have the statistics of this photo? The distance of its tiles from the photo's, in 36 numbers.
 
 The numbers are those of BRISQUE, taken of tiles; the photo's own tiles say how much they vary anyway (Mahalanobis).
-So a photo of a calm sea and one of a forest have different measures of what is strange in them.
+So a photo of a calm sea and one of a forest have different measures of what is strange in them. The number is more
+worth than the verdict: every smooth fill is strange, and the limit stops only what no real content measured reached.
 """
 
 from __future__ import annotations
@@ -27,9 +28,13 @@ _FLOOR = 1e-6
 
 @dataclass(frozen=True, kw_only=True)
 class NaturalnessSettings:
-    """By how much the region may be stranger than it was, and how many tiles it and its photo must have."""
+    """By how much the region may be stranger than it was, and how many tiles it and its photo must have.
 
-    limit: float = 3.0
+    On 60 photos and three regions of each, regions saved again reached 6, another photo's content 26 (but for one
+    white sky); Telea's fills have a median of 12 to 22 and pass 30 in 5 to 25 %, fills of one colour in 85 %.
+    """
+
+    limit: float = 30.0
     fewest_tiles: int = 4
     fewest_of_photo: int = 40
 

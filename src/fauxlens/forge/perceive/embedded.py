@@ -36,7 +36,7 @@ _LEAST_DEVIATION = 2.0
 _PIXELS_A_SEGMENT = 350
 # How much "none of these" weighs against the kinds; without it the least bad kind would always be sure.
 _OTHER = 0.25
-_EVENNESS = 20.0
+_EVENNESS = 50.0
 # A superpixel that looks so much like a place is one, even within what stands out.
 _STRONG = 0.65
 _REFINED_SIDE = 1024
@@ -52,7 +52,7 @@ class EmbeddedSettings:
     side: int = 384  # longest side for places
     thing_side: int = 224  # longest side for GrabCut
     rounds: int = 4  # of GrabCut
-    threshold: float = 0.4  # least score of a superpixel
+    threshold: float = 0.33  # least score of a superpixel
     thing_threshold: float = 0.3  # least score of a thing
     limits: AreaLimits = field(default_factory=lambda: AreaLimits(stuff=(0.05, 0.80), background=(0.40, 0.95)))
 
@@ -400,7 +400,8 @@ def _spread_out(scores: npt.NDArray[np.float64], view: _View) -> npt.NDArray[np.
     np.add.at(system, (other, other), alike)
     np.add.at(system, (one, other), -alike)
     np.add.at(system, (other, one), -alike)
-    return np.asarray(np.linalg.solve(system, (scores * share).T).T, dtype=np.float64)
+    # The last digits of a solve depend on the number of threads; the regions must not.
+    return np.asarray(np.round(np.linalg.solve(system, (scores * share).T).T, 6), dtype=np.float64)
 
 
 def _low_of(values: Floats, flat: npt.NDArray[np.intp], count: int) -> npt.NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 After Suvorov et al., "Resolution-robust Large Mask Inpainting with Fourier Convolutions" (2022), with a quarter
 of its channels and less than a third of its blocks. The hole is first filled from a pyramid of means of what is known
-(Gortler et al., The Lumigraph, 1996), and the network adds to that: a good start for a training of an hour.
+(Gortler et al., The Lumigraph, 1996), and the network adds to that: a good start for a short training.
 """
 
 from __future__ import annotations
@@ -56,18 +56,30 @@ class LearnedNetwork(nn.Module):
             ]
         )
         self.blocks = nn.ModuleList(FfcResidual(8 * width, share) for _ in range(shape.blocks))
-        self.up = nn.Sequential(*(_enlarge(width << level, width << (level - 1)) for level in (3, 2, 1)))
-        self.last = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7))
+        self.up = nn.ModuleList(_enlarge(width << level, width << (level - 1)) for level in (3, 2, 1))
+        final = nn.Conv2d(width, 3, 7)
+        # It starts near the smooth fill, not amid noise, which would be unlearnt first and the layers before with it.
+        with torch.no_grad():
+            final.weight.mul_(0.1)
+        self.last = nn.Sequential(nn.ReflectionPad2d(3), final)
 
     def forward(self, pictures: Tensor, holes: Tensor) -> Tensor:
-        """The smooth fill and what is added to it; a little outside 0..1 here and there."""
+        """What is known as it is; in the holes the smooth fill and what is added to it, here and there outside 0..1."""
         with torch.no_grad():
             base = self.base(pictures, holes)
         branches: Branches = (self.first(torch.cat((2.0 * base - 1.0, holes), dim=1)), None)
-        for layer in (*self.down, *self.blocks):
+        passed = []
+        for layer in self.down:
+            passed.append(branches[0])
             branches = layer(branches)
-        added: Tensor = self.last(self.up(joined(branches)))
-        return base + added
+        for block in self.blocks:
+            branches = block(branches)
+        maps = joined(branches)
+        for layer, finer in zip(self.up, reversed(passed), strict=True):
+            # Unlike LaMa's, it is shown again what it saw on the way down: a short training does not learn to keep it.
+            maps = layer(maps) + finer
+        added: Tensor = self.last(maps)
+        return base + holes * added
 
     @staticmethod
     def base(pictures: Tensor, holes: Tensor) -> Tensor:
@@ -93,7 +105,8 @@ def _enlarge(channels: int, channels_out: int) -> nn.Sequential:
     return nn.Sequential(
         nn.ConvTranspose2d(channels, channels_out, 3, stride=2, padding=1, output_padding=1, bias=False),
         nn.BatchNorm2d(channels_out),
-        nn.ReLU(),
+        # With a plain ReLU most of the way up dies in the first minutes, when adding nothing is the best there is.
+        nn.LeakyReLU(0.2),
     )
 
 
