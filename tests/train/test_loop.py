@@ -163,6 +163,11 @@ def test_validation_asks_about_every_picture_once(manifest: Manifest, tmp_path: 
 
     pairs = judged(read_predictions(tmp_path / "p.parquet"), pictures)
     assert found["AUC"] == auc(pairs.fake, pairs.probability)
+    assert found["masks"] == 5
+    # An edited picture whose truth nobody knows is left out of the numbers of masks, and of those alone.
+    nobody = pictures.with_columns("no masks", {"mask_path": [None] * 5})
+    found = validate(detector, nobody, recipe.validate, recipe.data, Ranks(), facts={})
+    assert (found["pictures"], found["masks"]) == (5, 3)
     with pytest.raises(BadSetting, match="nothing to validate with"):
         pictures_of(manifest.where("train", [one == "train" for one in manifest.column("split").to_pylist()]),
                     recipe.validate)  # fmt: skip

@@ -17,7 +17,7 @@ from fauxlens.train.recipe import Recipe
 
 PAGE = "training.html"
 
-_NOT_CURVES = ("kind", "step", "epoch", "pictures", "left out", "predictions", "best")
+_NOT_CURVES = ("kind", "step", "epoch", "pictures", "left out", "masks", "predictions", "best")
 _POINTS = 2000  # more cannot be told apart
 
 

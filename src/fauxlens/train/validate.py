@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import torch
 
-from fauxlens.core.errors import BadSetting
+from fauxlens.core.errors import BadSetting, UnreadableImage
 from fauxlens.detectors.detector import Detector
+from fauxlens.evaluate.masks import truth_of
 from fauxlens.evaluate.predict import answers
 from fauxlens.evaluate.predictions import OK, Predictions, judged, predictions_of
-from fauxlens.images.picture import read_picture
 from fauxlens.manifest.manifest import Manifest
 from fauxlens.metrics.image import METRICS
 from fauxlens.metrics.tally import PixelScores, PixelTally
@@ -65,13 +66,12 @@ def validate(
 
     `save` is where the predictions go (without masks); numbers that do not exist, as of one class only, are nan.
     """
-    table = pictures.table.select(["id", "path", "label", "mask_path"]).to_pylist()
-    mine = list(range(ranks.rank, len(table), ranks.world))
-    rows, tally = _asked(detector, pictures.root, [table[number] for number in mine], masks=showing.masks)
+    mine = range(ranks.rank, len(pictures), ranks.world)
+    rows, tally = _asked(detector, pictures, mine, masks=showing.masks)
     several = ranks.gather((rows, tally))
     found: dict[str, float] = {}
     if ranks.first:
-        ordered: list[dict[str, Any]] = [{} for _ in table]
+        ordered: list[dict[str, Any]] = [{} for _ in range(len(pictures))]
         for rank, (part, _) in enumerate(several):
             ordered[rank :: ranks.world] = part
         predictions = predictions_of(ordered, Path() if save is None else save.parent, facts)
@@ -83,6 +83,7 @@ def validate(
             for _, part in several:
                 whole = whole + part
             scores: PixelScores = whole.scores()
+            found["masks"] = float(scores.pictures)
             found |= {one.name: float(getattr(scores, one.name)) for one in fields(scores) if one.name in OF_MASKS}
     numbers: dict[str, float] = ranks.from_first(found)
     return numbers
@@ -96,28 +97,32 @@ def score_of(found: Mapping[str, float], name: str) -> float:
 
 
 def _asked(
-    detector: Detector, root: Path, rows: Sequence[Mapping[str, Any]], *, masks: bool
+    detector: Detector, pictures: Manifest, rows: Sequence[int], *, masks: bool
 ) -> tuple[list[dict[str, Any]], PixelTally]:
+    """What is said of these rows, and a tally of the masks whose truth is known."""
     tally = PixelTally()
     kept: list[dict[str, Any]] = []
     if detector.device.type == "cuda":
         torch.cuda.empty_cache()
     # Only where the pictures lie: the truth's mask is no part of what was said.
-    asked = [{name: row[name] for name in ("id", "path")} for row in rows]
-    for row, said in zip(rows, answers(detector, asked, root), strict=True):
+    asked = pictures.table.select(["id", "path"]).take(pa.array(rows, pa.int64())).to_pylist()
+    for number, said in zip(rows, answers(detector, asked, pictures.root), strict=True):
         mask = said.pop("mask", None)
         if masks and mask is not None:
-            tally.add(_truth(root, row, mask.shape), mask)
+            truth = _truth(pictures, number, mask.shape)
+            if truth is not None:
+                tally.add(truth, mask)
         kept.append(said)
     return kept, tally
 
 
-def _truth(root: Path, row: Mapping[str, Any], shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    if row["label"] == "real":
-        return np.zeros(shape, np.bool_)
-    if row["mask_path"] is None:
-        return np.ones(shape, np.bool_)
-    return np.asarray(read_picture(root / row["mask_path"], colour="stored").pixels[..., 0] > 127)
+def _truth(pictures: Manifest, row: int, shape: tuple[int, int]) -> npt.NDArray[np.bool_] | None:
+    """The true mask; None where it is not known, cannot be read, or is of another size than the picture."""
+    try:
+        found = truth_of(pictures, row, shape)
+    except UnreadableImage:
+        return None
+    return None if isinstance(found, str) or found.shape != shape else found
 
 
 def _numbers(predictions: Predictions, pictures: Manifest, plan: Validation, showing: Showing) -> dict[str, float]:
