@@ -194,6 +194,18 @@ def test_a_picture_that_cannot_be_read_is_counted(tmp_path: Path) -> None:
     assert [one["id"] for one in skipped] == ["r1"]
 
 
+def test_a_process_that_decodes_and_dies_is_told(
+    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(*_: object, **__: object) -> Any:
+        yield from ()
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
+
+    monkeypatch.setattr(loop, "loader", dies)
+    with pytest.raises(WorkError, match="a process that decodes pictures died"):
+        train(verdict_recipe(), folder=tmp_path, manifest=manifest)
+
+
 def test_a_full_disk_leaves_the_checkpoint_before(
     manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

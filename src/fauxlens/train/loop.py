@@ -105,7 +105,15 @@ def train(
         warnings.filterwarnings("ignore", message="Grad strides do not match bucket view")
         run = _Run(recipe, folder, _manifest(recipe, manifest), ranks)
         run.begin(resume=resume, other_recipe=other_recipe, other_data=other_data)
-        return run.go(stop, minutes=minutes, steps=steps, progress=progress)
+        try:
+            return run.go(stop, minutes=minutes, steps=steps, progress=progress)
+        except RuntimeError as fault:
+            if "DataLoader worker" not in str(fault):
+                raise
+            raise WorkError(
+                "a process that decodes pictures died", where=folder, got=str(fault).splitlines()[0],
+                hint="it may have been memory: take fewer --workers; the same command goes on from the checkpoint",
+            ) from fault  # fmt: skip
 
 
 class _Run:
