@@ -110,13 +110,13 @@ def test_wrong_use(run: Run, photos: Path, recipe: Path, tmp_path: Path) -> None
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="kills a group of processes")
 def test_killed_three_times_it_ends_in_the_same_bytes(run: Run, recipe: Path, tmp_path: Path) -> None:
-    photos = photo_folder(tmp_path / "many", 24, height=160, width=200)
+    photos = photo_folder(tmp_path / "many", 16, height=160, width=200)
     straight = run("forge", photos, "--recipe", recipe, "-o", tmp_path / "straight", "--no-audit", "-q")
     assert straight.code == 0, straight.err
-    command = [sys.executable, "-m", "fauxlens", "forge", str(photos), "--recipe", str(recipe), "-j", "2"]
+    command = [sys.executable, "-m", "fauxlens", "forge", str(photos), "--recipe", str(recipe), "-j", "1"]
     command += ["-o", str(tmp_path / "killed"), "--no-audit", "-q"]
     kills = 0
-    for target in (4, 20, 34):
+    for target in (4, 20, 38):
         process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
         while _settled(tmp_path / "killed") < target and process.poll() is None:
             time.sleep(0.002)
@@ -125,7 +125,7 @@ def test_killed_three_times_it_ends_in_the_same_bytes(run: Run, recipe: Path, tm
             kills += 1
         process.wait()
     assert kills == 3
-    assert _settled(tmp_path / "killed") < 24 + 24 + 48
+    assert _settled(tmp_path / "killed") < 16 + 16 + 32
     assert subprocess.run(command, check=False).returncode == 0
     assert _files(tmp_path / "killed") == _files(tmp_path / "straight")
 

@@ -41,6 +41,7 @@ from fauxlens.work import Item, Outcome, reopen, results, run, write_plan
 from fauxlens.work.plan import plan_path
 
 _FULL_DISK = "No space left"
+_FEW = 2000  # units whose captions are not worth other processes, where nothing has to be loaded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,7 +215,9 @@ class _Run:
             number = f"{made.rounds:02d}"
             asked = [unit for unit in units if planning.caption_key(unit.photo, unit.mask_type) not in made.captions]
             items = planning.caption_items(asked, photos, choices)
-            for one in self._stage(f"caption-{number}", CAPTION_TASK, items, "describing"):
+            for one in self._stage(
+                f"caption-{number}", CAPTION_TASK, items, "describing", few=self._says_at_once(asked)
+            ):
                 if one.result is not None:
                     made.captions[one.key] = one.result
                 elif one.error is not None:
@@ -235,13 +238,18 @@ class _Run:
         outcomes = self._stage("reals", REAL_TASK, planning.real_items(photos), "real photos")
         return {one.key: one.result for one in outcomes if one.result is not None}
 
-    def _stage(self, name: str, task: str, items: Iterable[Item], what: str) -> list[Outcome]:
+    def _says_at_once(self, asked: Sequence[Unit]) -> bool:
+        # A template answers sooner than another process has started.
+        return len(asked) <= _FEW and not load_captioner(self.recipe.captions.captioner).needs
+
+    def _stage(self, name: str, task: str, items: Iterable[Item], what: str, *, few: bool = False) -> list[Outcome]:
         work = self.folder / "work" / name
         if plan_path(work).exists():
             # A disk that was full is no fault of the sample: it is done again.
             reopen(work, which=_met_a_full_disk)
         write_plan(work, task=task, task_version=TASK_VERSION, settings=self._settings(), items=items)
-        run(work, workers=self.workers, progress=lambda done, total, _: self.progress(done, total, what))
+        workers = 0 if few else self.workers
+        run(work, workers=workers, progress=lambda done, total, _: self.progress(done, total, what))
         outcomes = list(results(work))
         if stuck := sum(map(_met_a_full_disk, outcomes)):
             # The next stage would plan around the gaps, and could not be planned again once they are filled.
