@@ -22,6 +22,8 @@ from fauxlens.manifest.fetch import SOURCES
 from fauxlens.manifest.layouts import LAYOUTS
 from fauxlens.manifest.schema import COLUMNS
 from fauxlens.manifest.verify import REASONS
+from fauxlens.train.objectives import OBJECTIVES
+from fauxlens.train.recipe import read_recipe, train_recipes
 
 HERE = Path(__file__).resolve().parent
 TARGET = HERE / "reference.md"
@@ -98,6 +100,21 @@ def reference() -> str:
                     for n in table
                     if (k := look_up(table, n, "part"))
                 ],
+            ),
+            *_table(
+                "Recipes of training",
+                ("name", "detector", "epochs", "batch", "objective", "what it trains"),
+                [
+                    (n, r.detector if r.setting is None else f"{r.detector} ({r.setting})", f"{r.epochs:,}",
+                     f"{r.batch:,}", str(r.objective["name"]), r.about)
+                    for n in train_recipes()
+                    if (r := read_recipe(n))
+                ],
+            ),
+            *_table(
+                "Objectives of training",
+                ("name", "does"),
+                [(n, _first_line(look_up(OBJECTIVES, n, "objective"))) for n in OBJECTIVES],
             ),
             *_table(
                 "Datasets to fetch",

@@ -136,3 +136,11 @@ def test_detectors(tmp_path: Path) -> None:
     assert (before, after) == ("before", "after")
     assert row.startswith("| noiseprint++ | ")
     assert "old" not in page.read_text(encoding="utf-8")
+
+
+def test_train() -> None:
+    found = printed("train", "--photos", 4, "--photo-side", 70, "--side", 64, "--batch", 4, "--rounds", 1)
+    rates = found["pictures_a_second"]
+    assert set(rates) == {"loader_alone", "step_alone", "both"}
+    assert all(are_times(rate) for rate in rates.values())
+    assert 0 <= found["waited"] <= 1

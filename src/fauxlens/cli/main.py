@@ -37,6 +37,7 @@ from fauxlens.cli import (
     select,
     split,
     status,
+    train,
     verify,
     weights,
 )
@@ -98,6 +99,7 @@ app.command("select")(select.command)
 app.command("split")(split.command)
 app.command("degrade")(degrade.command)
 app.command("forge")(forge.command)
+app.command("train")(train.command)
 app.command("audit")(audit.command)
 app.command("align")(align.command)
 app.command("fetch")(fetch.command)

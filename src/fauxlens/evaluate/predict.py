@@ -134,9 +134,7 @@ def build_predict(settings: Mapping[str, Any]) -> Callable[[Item, int], dict[str
     group = batch_size or (8 if detector.device.type == "cpu" else CHUNK)
 
     def one(item: Item, _: int) -> dict[str, Any]:
-        rows: list[dict[str, Any]] = []
-        for part, pictures in _ahead(item.payload["rows"], root, group):
-            rows += _asked_about(detector, part, pictures, batch_size)
+        rows = list(answers(detector, item.payload["rows"], root, group=group, batch_size=batch_size))
         done = []
         for row in rows:
             mask = row.pop("mask")
@@ -147,6 +145,17 @@ def build_predict(settings: Mapping[str, Any]) -> Callable[[Item, int], dict[str
         return {"rows": done}
 
     return one
+
+
+def answers(
+    detector: Detector, rows: Sequence[Mapping[str, str]], root: Path, *, group: int = 8, batch_size: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """What a detector that is at hand says of rows (`id`, `path`), as rows of predictions with their `mask`, in order.
+
+    Every row gets an answer: one that cannot be read or is refused has a `status` that says why.
+    """
+    for part, pictures in _ahead(rows, root, group):
+        yield from _asked_about(detector, part, pictures, batch_size)
 
 
 def _items(manifest: Manifest) -> Iterator[Item]:

@@ -1,0 +1,49 @@
+"""The journal of a run: one line of JSON for every few steps, validations and remarks; what a page is drawn from.
+
+A run that goes on from a checkpoint takes back the lines of steps that will be made again, so the journal reads as if
+the run had never stopped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fauxlens.core.files import to_json_line, write_text
+
+JOURNAL = "log.jsonl"
+
+
+class Journal:
+    """Appends to `log.jsonl` in a folder; the processes that write no files keep a journal of nothing."""
+
+    def __init__(self, folder: Path, *, writes: bool = True) -> None:
+        self.path = Path(folder) / JOURNAL
+        self.writes = writes
+
+    def note(self, kind: str, step: int, facts: Mapping[str, Any]) -> None:
+        """One line."""
+        if self.writes:
+            with self.path.open("a", encoding="utf-8") as stream:
+                stream.write(to_json_line({"kind": kind, "step": step, **facts}))
+
+    def rewind(self, step: int) -> None:
+        """Forget what happened after a step."""
+        if self.writes and self.path.exists():
+            kept = [one for one in read_journal(self.path.parent) if one["step"] <= step]
+            write_text(self.path, "".join(to_json_line(one) for one in kept))
+
+
+def read_journal(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a run so far; one that was cut off by a power cut is passed over."""
+    found = []
+    path = Path(folder) / JOURNAL
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                found.append(json.loads(line))
+            except json.JSONDecodeError:
+                continue
+    return found
