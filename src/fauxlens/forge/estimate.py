@@ -61,9 +61,11 @@ class Cost:
         blank = [part.name for part in self.parts if part.seconds is None]
         rest = f", without {', '.join(blank)}" if blank else ""
         hands = "1 worker" if self.workers == 1 else f"{self.workers} workers"
+        planned = [part.name for part in self.parts if part.how.startswith(PLANNED) and part.seconds]
+        on = f" ({', '.join(planned)} as on a data-centre GPU; a processor takes far more)" if planned else ""
         return (
-            f"about {_in_words(self.seconds)} with {hands}{rest}, "
-            f"and about {self.files * self.bytes_each / 1e6:,.0f} MB in {self.files:,} files, if nothing is rejected"
+            f"about {_in_words(self.seconds)} with {hands}{rest}{on}, "
+            f"and about {self.files * self.bytes_each / 1e6:,.0f} MB in {self.files:,} files, if nothing is rejected; the audit not included"
         )
 
     def rows(self) -> list[tuple[str, str, str, str]]:
@@ -100,11 +102,11 @@ def estimated(
     planned = PLANNED_SECONDS.get(captioner)
     parts.append(Part(captioner, regions, planned or 0.0, PLANNED if planned else "next to nothing"))
     made = None
+    mask = _hole(recipe, photo, weights)
     for one in recipe.methods:
-        part, found = _method(recipe, one.key, photo, units // len(recipe.methods), weights, device)
+        part, found = _method(recipe, one.key, photo, mask, units // len(recipe.methods), weights, device)
         parts.append(part)
         made = found if found is not None else made
-    mask = _hole(photo)
     forged = compose(photo.pixels, 255 - photo.pixels if made is None else made, mask)
     parts.append(_judging(recipe, photo, forged.pixels, mask, units, weights))
     chain = read_chain(recipe.delivery.chain)
@@ -124,7 +126,13 @@ def _perception(recipe: Recipe, photo: Photo, count: int, weights: Path | None) 
 
 
 def _method(
-    recipe: Recipe, key: str, photo: Photo, units: int, weights: Path | None, device: str
+    recipe: Recipe,
+    key: str,
+    photo: Photo,
+    mask: np.ndarray[Any, Any],
+    units: int,
+    weights: Path | None,
+    device: str,
 ) -> tuple[Part, np.ndarray[Any, Any] | None]:
     plan, card = recipe.method(key), cards_of(recipe)[key]
     if card.needs:
@@ -132,7 +140,7 @@ def _method(
         return Part(key, units, planned, PLANNED if planned else UNKNOWN), None
     asked = Request(
         pixels=photo.pixels,
-        mask=_hole(photo),
+        mask=mask,
         seed=0,
         prompt="a meadow",
         category="grass",
@@ -181,10 +189,16 @@ def _first(reals: Manifest, recipe: Recipe) -> Photo:
     raise last
 
 
-def _hole(photo: Photo) -> np.ndarray[Any, Any]:
-    height, width = photo.pixels.shape[:2]
+def _hole(recipe: Recipe, photo: Photo, weights: Path | None) -> np.ndarray[Any, Any]:
+    """The largest region that the provider finds, as large ones cost most; half of the frame where it finds none."""
+    plan = recipe.perceive
+    provider = load_provider(plan.provider, plan.settings, weights=_at(weights, plan.provider))
+    found = [] if provider.needs else [one.mask for one in provider.regions(photo, 0)]
+    if found:
+        return max(found, key=lambda mask: float(mask.mean()))
+    height, width = photo.pixels.shape[0], photo.pixels.shape[1]
     mask = np.zeros((height, width), dtype=bool)
-    mask[height // 4 : height // 4 + height // 2, width // 4 : width // 4 + width // 2] = True
+    mask[: height // 2] = True
     return mask
 
 

@@ -75,7 +75,7 @@ def find_weights(name: str, needs: Sequence[Download], given: Path | None) -> Pa
         f"{name} needs files that are not on this machine",
         where=folder,
         wanted=wanted,
-        hint=_next_step(gone[0], folder),
+        hint=" | ".join(_next_step(one, folder) for one in gone),
     )
 
 

@@ -15,12 +15,13 @@ comes out is the same however often it was stopped and with however many workers
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fauxlens.core.errors import BadManifest, BadSetting, WorkError
+from fauxlens.core.errors import BadManifest, BadSetting, NoWeights, WorkError
 from fauxlens.core.files import write_json
 from fauxlens.core.progress import Progress, silent
 from fauxlens.core.version import __version__
@@ -128,7 +129,10 @@ def forge(
 
 
 def check_ready(recipe: Recipe, *, weights: Path | None = None) -> None:
-    """Raise what would go wrong for every photo before anything is started: settings, libraries, absent models."""
+    """Raise what would go wrong for every photo before anything is started: settings, libraries, absent models.
+
+    What is absent is told together, so that one round of downloads is enough.
+    """
 
     def at(name: str) -> Path | None:
         return None if weights is None else Path(weights) / name
@@ -136,16 +140,28 @@ def check_ready(recipe: Recipe, *, weights: Path | None = None) -> None:
     plan, says = recipe.perceive, recipe.captions
     provider = load_provider(plan.provider, plan.settings, weights=at(plan.provider))
     captioner = load_captioner(says.captioner, says.settings, weights=at(says.captioner))
-    for name, needs, given in (
-        (plan.provider, provider.needs, provider.weights),
-        (says.captioner, captioner.needs, captioner.weights),
-    ):
-        find_weights(name, needs, given)
-    for one in recipe.methods:
-        load_method(one.name, one.settings, weights=at(one.name)).ready()
-    for told in recipe.judges:
-        judge = load_judge(told.name, told.settings, weights=at(told.name))
-        find_weights(told.name, judge.needs, judge.weights)
+    judges = [load_judge(one.name, one.settings, weights=at(one.name)) for one in recipe.judges]
+    methods = [load_method(one.name, one.settings, weights=at(one.name)) for one in recipe.methods]
+    absent: list[NoWeights] = []
+    asks: list[Callable[[], object]] = [
+        partial(find_weights, plan.provider, provider.needs, provider.weights),
+        partial(find_weights, says.captioner, captioner.needs, captioner.weights),
+        *(partial(find_weights, one.name, one.needs, one.weights) for one in judges),
+        *(one.ready for one in methods),
+    ]
+    for ask in asks:
+        try:
+            ask()
+        except NoWeights as gone:
+            absent.append(gone)
+    if len(absent) == 1:
+        raise absent[0]
+    if absent:
+        raise NoWeights(
+            f"{len(absent)} parts of recipe '{recipe.name}' lack files",
+            wanted="; ".join(f"{one.what.partition(' needs')[0]}: {one.wanted}" for one in absent),
+            hint=" | ".join(dict.fromkeys(one.hint for one in absent if one.hint)),
+        )
 
 
 def choose(recipe: Recipe, seen: Sequence[Seen]) -> dict[str, Choice]:
