@@ -65,7 +65,8 @@ class Cost:
         on = f" ({', '.join(planned)} as on a data-centre GPU; a processor takes far more)" if planned else ""
         return (
             f"about {_in_words(self.seconds)} with {hands}{rest}{on}, "
-            f"and about {self.files * self.bytes_each / 1e6:,.0f} MB in {self.files:,} files, if nothing is rejected; the audit not included"
+            f"and about {self.files * self.bytes_each / 1e6:,.0f} MB in {self.files:,} files, "
+            "if nothing is rejected; the audit not included"
         )
 
     def rows(self) -> list[tuple[str, str, str, str]]:
