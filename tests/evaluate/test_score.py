@@ -542,7 +542,7 @@ def test_plain_tells_every_generator_and_method(tmp_path: Path) -> None:
     manifest = drawn_set(tmp_path, 12)
     entries = [Entry(said(manifest, drawn_scores(manifest, 2, seed=0)), manifest)]
     table = plain_protocol(entries)
-    assert [part.name for part in table.parts] == ["all", "diffusion", "gan", "LaMa", "SDXL"]
+    assert [part.name for part in table.parts] == ["all", "LaMa", "SDXL"]  # diffusion and gan are the same fakes again
     assert "macro_f1" not in table.metrics
     found = score(table, entries, resamples=20)
     fake = np.array([one.fake for one in manifest])
@@ -557,17 +557,19 @@ def test_plain_tells_every_generator_and_method(tmp_path: Path) -> None:
 
 
 def test_plain_repeats_nothing(tmp_path: Path) -> None:
-    def parts(*fakes: dict[str, str]) -> list[str]:
-        rows = [{"label": "real"}, *({"label": "generated", **one} for one in fakes)]
+    def parts(*fakes: dict[str, str], each: int = 5) -> list[str]:
+        rows = [{"label": "real"}, *({"label": "generated", **one} for one in fakes for _ in range(each))]
         manifest = toy_set(tmp_path, rows)
         table = plain_protocol([Entry(said(manifest, [0.5] * len(rows)), manifest)])
         return [part.name for part in table.parts]
 
     assert parts({"generator": "adm"}, {"generator": "adm"}) == ["all"]
     assert parts({"generator": "adm"}, {}) == ["all", "adm"]
+    assert parts({"generator": "adm"}, {}, each=4) == ["all"]  # too few to tell anything
     assert parts({"generator": "a", "method": "a"}, {"generator": "b", "method": "b"}) == ["all", "a", "b"]
-    both = parts({"generator": "a", "method": "b"}, {"generator": "b", "method": "c"})
-    assert both == ["all", "a", "b", "b (method)", "c"]
+    assert parts({"generator": "a", "method": "b"}, {"generator": "b", "method": "c"}) == ["all", "b", "c"]
+    split = parts({"generator": "b", "method": "b"}, {"generator": "c", "method": "b"}, {"method": "d"})
+    assert split == ["all", "b", "d", "b (generator)", "c"]
 
 
 def test_names_of_metrics_are_those_of_the_tables() -> None:

@@ -34,6 +34,7 @@ Verdict = Literal["pass", "differs", "not comparable", "not published", "not mea
 RESAMPLES = 1000
 MEAN = "mean"
 ANOTHER = "another answer"
+_FEWEST = 5  # fakes of a part that nobody asked for by name
 _MOST_OFF = 0.01  # of a count: more, and it is other data
 _NAN = Estimate(float("nan"), float("nan"), float("nan"))
 
@@ -196,18 +197,28 @@ def score(
 
 def plain_protocol(entries: Sequence[Entry]) -> Protocol:
     """No protocol: all pictures, then the fakes of each generator and each method against all reals, every metric."""
-    values: dict[str, set[str | None]] = {"generator": set(), "method": set()}
+    values: dict[str, set[str | None]] = {"method": set(), "generator": set()}
+    told: dict[frozenset[str], str] = {}
     for entry in entries:
         usable = entry.manifest.usable()
         fakes = usable.where("fakes", np.asarray([one != "real" for one in usable.column("label").to_pylist()]))
+        ids = fakes.column("id").to_pylist()
+        told[frozenset(ids)] = "all"
         for column, seen in values.items():
-            seen |= set(pc.unique(fakes.column(column)).to_pylist())
+            rows: dict[str | None, set[str]] = {}
+            for one, value in zip(ids, fakes.column(column).to_pylist(), strict=True):
+                rows.setdefault(value, set()).add(one)
+            # The same fakes under two names are one part; a handful of fakes tells nothing.
+            seen |= {
+                value
+                for value, members in rows.items()
+                if len(members) >= _FEWEST
+                and told.setdefault(frozenset(members), f"{column} {value}") == f"{column} {value}"
+            }
     parts = [Part(name="all", about="every picture")]
     for column, seen in values.items():
         # A comma parts alternatives in a condition, so such a name cannot be asked for.
         names = sorted(one for one in seen if one and "," not in one)
-        if len(seen) < 2 or names == [part.name for part in parts[1:]]:
-            continue  # one value is all fakes again; and some sets call their methods generators
         taken = {part.name for part in parts}
         parts += [
             Part(name=f"{one} ({column})" if one in taken else one, fakes=(f"{column}={one}",),

@@ -170,7 +170,8 @@ def matrix(
         axes.figure.colorbar(picture, ax=axes, label=label)
         axes.spines[:].set_visible(False)
 
-    size = (2.6 + 0.75 * len(columns), 1.6 + 0.35 * len(rows))
+    # The label of the colour bar has to fit, however few rows there are.
+    size = (2.6 + 0.75 * len(columns), max(1.6 + 0.35 * len(rows), 1.0 + 0.085 * len(label)))
     told = f"Matrix of {label}: {len(rows)} rows ({', '.join(rows)}), {len(columns)} columns ({', '.join(columns)})."
     return drawn(name, title, told, draw, note, size=size)
 
