@@ -51,6 +51,7 @@ def command(
 ) -> int:
     """Predictions against a protocol: its table with ours and the published numbers, intervals, charts, controls."""
     from fauxlens.evaluate.leaderboard import read_score
+    from fauxlens.evaluate.numbers import title_of
     from fauxlens.evaluate.page import report_of
     from fauxlens.evaluate.protocol import read_protocol
     from fauxlens.evaluate.score import plain_protocol, score
@@ -75,7 +76,7 @@ def command(
     console.say(report.verdict)
     shown = [one for one in found.cells if one.published is not None] or list(found.cells)
     rows = [
-        (one.row, one.part, one.metric, _told(one.estimate.value),
+        (one.row, one.part, title_of(one.metric), _told(one.estimate.value),
          f"{_told(one.estimate.low)} to {_told(one.estimate.high)}",
          None if one.published is None else f"{one.published:g}", one.verdict)
         for one in shown[:_MOST_SHOWN]

@@ -13,6 +13,7 @@ import numpy as np
 from fauxlens.core.errors import BadSetting
 from fauxlens.core.report import Column, Report, Section, Table
 from fauxlens.core.version import __version__
+from fauxlens.evaluate.numbers import title_of
 from fauxlens.metrics.image import METRICS
 from fauxlens.metrics.tally import COLUMNS
 from fauxlens.report import charts
@@ -148,7 +149,7 @@ def report_of(scores: Mapping[str, Mapping[str, Any]]) -> Report:
         arrow: Any = board.better
         form = ".2f" if board.percent else ".4f"
         columns = (
-            Column("rank"), Column("detector"), Column(board.metric, unit=unit, better=arrow, format=form),
+            Column("rank"), Column("detector"), Column(title_of(board.metric), unit=unit, better=arrow, format=form),
             Column("low", unit=unit, format=form), Column("high", unit=unit, format=form), Column("tied with"),
             Column("pictures"), Column("published", unit=unit, format=form), Column("verdict"),
             Column("reals called fake", unit="%", better="lower", format=".1f"), Column("weights"),
@@ -172,9 +173,9 @@ def report_of(scores: Mapping[str, Mapping[str, Any]]) -> Report:
         if len(counts) > 1:
             text.append(f"Not the same pictures: {', '.join(f'{count:,}' for count in sorted(counts))}.")
         figure = charts.bars(
-            f"board-{number}", f"{board.metric} on {board.protocol}",
+            f"board-{number}", f"{title_of(board.metric)} on {board.protocol}",
             {one.name: one.value for one in board.places},
-            label=f"{board.metric}{' (%)' if unit else ''}, {board.better} is better",
+            label=f"{title_of(board.metric)}{' (%)' if unit else ''}, {board.better} is better",
             intervals={one.name: (one.low, one.high) for one in board.places if not np.isnan(one.low)},
             note="Lines are 95 % intervals.",
         )  # fmt: skip

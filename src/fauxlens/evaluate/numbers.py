@@ -121,6 +121,15 @@ def number_of(name: str, *, identification: bool = False) -> Number:
     raise unknown(name, [*image.METRICS, *pixel.METRICS, *tally.COLUMNS, *told_apart.METRICS, SECONDS], "metric")
 
 
+def title_of(metric: str) -> str:
+    """What people read for a metric's name in a protocol.
+
+    >>> title_of("macro_f1"), title_of("AUC")
+    ('macro F1', 'AUC')
+    """
+    return tally.COLUMNS[metric].name if metric in tally.COLUMNS else metric
+
+
 def mask_names(numbers: Sequence[Number]) -> list[str]:
     """Which numbers of `pixel.METRICS` have to be computed of each picture for these."""
     return [one.name for one in numbers if one.name in pixel.METRICS]
