@@ -24,11 +24,14 @@ def roc(
     corner: float = 0.1,
     note: str | None = None,
 ) -> Figure:
-    """ROC curves of (fake, score) by name; an inset shows what can be found with at most `corner` false alarms."""
+    """ROC curves of (fake, score) by name; beside them what can be found with at most `corner` false alarms."""
     lines = {one: roc_points(fake, score) for one, (fake, score) in scored.items()}
 
     def draw(axes: Any) -> None:
-        inset = axes.inset_axes((1.16, 0.0, 0.6, 1.0))  # beside, where it hides no curve
+        # Beside the whole and not inside it, where it would hide the curves of weak detectors.
+        places = axes.get_subplotspec().subgridspec(1, 2, width_ratios=(5, 3))
+        axes.set_subplotspec(places[0])
+        inset = axes.figure.add_subplot(places[1])
         for number, (one, (x, y)) in enumerate(lines.items()):
             style = {"color": COLOURS[number % len(COLOURS)], "linestyle": _STYLES[number // len(COLOURS) % 4]}
             axes.plot(x, y, linewidth=1.8, label=one, **style)
