@@ -7,7 +7,7 @@ picture that went through a phone or a network is still real.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -71,8 +71,26 @@ def false_alarms(scored: Scored) -> tuple[FalseAlarms, ...]:
                     _share, called[keep], purpose=f"false alarms {sort} {chain}", group=group[keep],
                     resamples=scored.resamples,
                 )  # fmt: skip
+                rate = _not_without_doubt(rate)
                 found.append(FalseAlarms(run.name, sort, chain, rate, int(called[keep].sum()), int(keep.sum())))
     return tuple(found)
+
+
+def _not_without_doubt(rate: Estimate) -> Estimate:
+    """A share that was 0 or 1 in every picture: no draw ever differs, so the exact binomial says what may be missed.
+
+    The trials are origins, not pictures: ten copies of one photo are one. With none in n origins the share may still
+    be as high as 1 - 0.025 ** (1 / n).
+
+    >>> never = _not_without_doubt(Estimate(0.0, 0.0, 0.0, groups=10))
+    >>> never.low, round(never.high, 3)
+    (0.0, 0.308)
+    """
+    if rate.low != rate.high or rate.value not in (0.0, 1.0):
+        return rate
+    reach = 1.0 - ((1.0 - rate.level) / 2) ** (1.0 / rate.groups)
+    low, high = (0.0, reach) if rate.value == 0.0 else (1.0 - reach, 1.0)
+    return replace(rate, low=low, high=high, method="exact binomial over origins")
 
 
 def _chain_of_reals(taken: Taken) -> str:

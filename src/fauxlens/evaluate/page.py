@@ -157,8 +157,14 @@ def _verdict(scored: Scored, alarms: Sequence[FalseAlarms]) -> str:
         )
     else:
         told.append("no number was published for these rows")
+    blind = [run.name for run in scored.runs if run.is_random]
+    if blind:
+        # First of all: a reader must not take what follows for a finding.
+        every = len(blind) == len(scored.runs)
+        some = "all detectors here have random weights" if every else f"random weights in {', '.join(blind)}"
+        told.insert(0, f"{some}, whose numbers mean nothing")
     sentence = "; ".join(told) + "."
-    return sentence if alarms else sentence[:1].upper() + sentence[1:]
+    return sentence if alarms and not blind else sentence[:1].upper() + sentence[1:]
 
 
 def _alarm_section(scored: Scored, alarms: Sequence[FalseAlarms], drawings: bool) -> Section:

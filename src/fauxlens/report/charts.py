@@ -123,6 +123,8 @@ def bars(
         axes.set_yticks(range(len(names)), names, fontsize=8)
         axes.invert_yaxis()
         axes.set_xlabel(label)
+        if names and not any(heights) and intervals is None:
+            axes.set_xlim(0, 1)  # nothing but zeros would be drawn around zero, below it as well
 
     told = "; ".join(f"{n} {values[n]:.3g}" for n in names)
     return drawn(name, title, f"Bars of {label}: {told}.", draw, note, size=(7.0, 0.9 + 0.3 * max(len(names), 1)))

@@ -389,8 +389,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         plan = FitPlan(**{**settings_to(plan), "steps": given.steps, "token_steps": given.steps})
     wanted = tuple(name.strip() for name in given.families.split(",") if name.strip())
     families = order_of(plan, wanted)
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    # Numbers too small to matter slow a processor down; put back afterwards, for others rely on their last digits.
     torch.set_flush_denormal(True)
+    try:
+        _fit_all(families, plan, given)
+    finally:
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(threads)
+    return 0
+
+
+def _fit_all(families: Sequence[str], plan: FitPlan, given: argparse.Namespace) -> None:
     photos = photos_of(read_manifest(given.manifest), plan)
     log.info("%d photos, %d tiles, %d to check with", photos.photos, len(photos.tiles), len(photos.checks))
     folder = given.output
@@ -402,7 +413,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             fitted.seconds,
         )  # fmt: skip
         pack_folder(folder, given.recipe, plan, photos)
-    return 0
 
 
 def _planned(family: str, plan: FitPlan, photos: Photos, minutes: float) -> int:
