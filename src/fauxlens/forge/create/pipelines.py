@@ -12,6 +12,7 @@ import importlib
 import importlib.util
 import re
 import warnings
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -124,9 +125,9 @@ class DiffusionMethod(Method):
             self._pipe = self.load()
         return self._pipe
 
+    @abstractmethod
     def load(self) -> Any:
         """Find the files and make the pipeline of them."""
-        raise NotImplementedError
 
     def pipeline_from(self, folder: Path, **given: Any) -> Any:
         """The saved pipeline of `folder`, on this method's device; its digest is kept for the record."""
