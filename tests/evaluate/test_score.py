@@ -572,6 +572,18 @@ def test_plain_repeats_nothing(tmp_path: Path) -> None:
     assert split == ["all", "b", "d", "b (generator)", "c"]
 
 
+def test_a_name_that_is_nearly_a_row_s_is_refused(tmp_path: Path) -> None:
+    manifest = drawn_set(tmp_path, 12)
+    table = Protocol(
+        name="t", version=1, title="t", paper="p", source="s", layout="", data="d", view="table", metrics=("AUC",),
+        parts=(Part(name="all"),), rows=(Row(name="NPR", detector="npr"),),
+    )  # fmt: skip
+    with pytest.raises(UnknownName, match="Did you mean 'NPR'"):
+        score(table, [Entry(said(manifest, drawn_scores(manifest, 2, seed=0)), manifest, "NPRR")], resamples=20)
+    found = score(table, [Entry(said(manifest, drawn_scores(manifest, 2, seed=0)), manifest, "my own")], resamples=20)
+    assert [run.name for run in found.runs] == ["my own"]
+
+
 def test_names_of_metrics_are_those_of_the_tables() -> None:
     assert number_of("accuracy").kind == "picture"
     assert number_of("accuracy", identification=True).kind == "identification"

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from fauxlens.core.errors import BadPredictions, BadSetting, FauxlensError
+from fauxlens.core.names import nearest, unknown
 from fauxlens.core.progress import Progress, silent
 from fauxlens.evaluate.calibrate import Calibration, calibration_rows, platt
 from fauxlens.evaluate.masks import fake_shares, look_at_masks
@@ -297,6 +298,10 @@ def _published_row(protocol: Protocol, entry: Entry) -> tuple[Row | None, tuple[
             if not row.is_training(weights) and not entry.predictions.is_random:
                 reasons.append(f"other training: weights '{weights}', published for {_training(row)}")
             return row, tuple(reasons)
+    rows = [row.name for row in protocol.rows]
+    if entry.name and nearest(entry.name, rows):
+        # A name of one's own is welcome; one that is nearly a row's was meant to be it.
+        raise unknown(entry.name, rows, f"row of protocol {protocol.name}")
     mine = [row for row in protocol.rows if row.detector and row.detector == detector]
     mine = [row for row in mine if row.setting in ("", setting)]
     exact = [row for row in mine if row.is_training(weights)]
