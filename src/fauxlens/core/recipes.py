@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from fauxlens.core.errors import BadSetting
@@ -11,20 +12,23 @@ from fauxlens.core.settings import read_toml
 _PACKAGE = Path(__file__).resolve().parent.parent
 # In a wheel they lie inside the package; in a checkout beside it, where people look for them.
 _FOLDERS = (_PACKAGE / "recipes", _PACKAGE.parent.parent / "recipes")
+_BELOW = ("", "forge")  # those of training lie at the top, those of the forge in a folder of their own
 
 
 def recipe_names(having: str = "") -> tuple[str, ...]:
     """The recipes that come with the package; with `having`, those with a table or key of that name.
 
-    >>> "embedded" in recipe_names("methods"), "learned" in recipe_names("methods")
+    >>> "br-gen" in recipe_names("methods"), "npr" in recipe_names("methods")
     (True, False)
     """
-    paths = {path.stem: path for folder in _FOLDERS for path in folder.glob("*.toml")}
-    return tuple(sorted(name for name, path in paths.items() if not having or having in read_toml(path)))
+    return tuple(sorted({path.stem for path in _recipes(having)}))
 
 
 def recipe_path(name: str, having: str = "") -> Path:
-    """Where the recipe called `name` lies; a path to a TOML file is taken as it is."""
+    """Where the recipe called `name` lies; a path to a TOML file is taken as it is.
+
+    The embedded forge and the embedded detector have recipes of the same name: `having` says which one is meant.
+    """
     given = Path(name)
     if given.suffix == ".toml":
         if not given.is_file():
@@ -32,7 +36,15 @@ def recipe_path(name: str, having: str = "") -> Path:
                 "no such recipe", where=given, hint=f"by name there are: {', '.join(recipe_names(having))}"
             )
         return given
-    for folder in _FOLDERS if not having or name in recipe_names(having) else ():
-        if (folder / f"{name}.toml").is_file():
-            return folder / f"{name}.toml"
+    for path in _recipes(having):
+        if path.stem == name:
+            return path
     raise unknown(name, recipe_names(having), "recipe")
+
+
+def _recipes(having: str) -> Iterator[Path]:
+    for folder in _FOLDERS:
+        for below in _BELOW:
+            for path in sorted((folder / below).glob("*.toml")):
+                if not having or having in read_toml(path):
+                    yield path

@@ -210,7 +210,7 @@ class Recipe:
 
 def read_recipe(name: str | Path) -> Recipe:
     """The recipe of that name, or the TOML file at that path."""
-    path = recipe_path(str(name))
+    path = recipe_path(str(name), "kind")
     given = read_toml(path)
     if given.get("kind") != KIND:
         raise BadSetting(
@@ -227,7 +227,7 @@ def read_recipe(name: str | Path) -> Recipe:
 
 def train_recipes() -> tuple[str, ...]:
     """The recipes of training that come with the package."""
-    return tuple(name for name in recipe_names() if read_toml(recipe_path(name)).get("kind") == KIND)
+    return recipe_names("kind")
 
 
 def with_changes(

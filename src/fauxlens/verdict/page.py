@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from fauxlens.core.report import Column, Figure, Report, Section, Table
-from fauxlens.verdict.finding import NOT_CHECKED, RANDOM, Finding, Opinion
+from fauxlens.verdict.finding import RANDOM, Finding, Opinion
 from fauxlens.verdict.marks import png_of
 
 SIDE = 1024
@@ -47,7 +47,8 @@ def report_of(findings: Sequence[Finding], folder: Path) -> Report:
         + (f" {RANDOM[0].upper()}{RANDOM[1:]}." if any(one.reason == RANDOM for one in findings) else "")
     )  # fmt: skip
     sections = [_section(number, one, folder) for number, one in enumerate(findings)]
-    sections.append(Section("What was not checked", tuple(f"{one[0].upper()}{one[1:]}." for one in NOT_CHECKED)))
+    missing = dict.fromkeys(one for found in findings for one in found.not_checked)
+    sections.append(Section("What was not checked", tuple(f"{one[0].upper()}{one[1:]}." for one in missing)))
     return Report(
         title="What detectors say of these pictures" if len(findings) > 1 else "What detectors say of this picture",
         verdict=verdict,
