@@ -42,6 +42,7 @@ from fauxlens.detectors.view import (
 )
 from fauxlens.nn.attention import guided
 from fauxlens.nn.decoder import WeightedDecoder
+from fauxlens.nn.evidence_head import EvidenceHead
 from fauxlens.nn.mix_transformer import MixBlock, MixSettings, MixTransformer, mix_b0, mix_b2
 from fauxlens.nn.noiseprint import NoiseExtractor
 from fauxlens.nn.residuals import FixedResiduals
@@ -209,22 +210,6 @@ class ReleasedExtractor(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, 1, H, W)."""
         return self.layers(image)  # type: ignore[no-any-return]
-
-
-class EvidenceHead(nn.Module):
-    """A verdict from the strongest twentieth of the mask, plus a linear look at the last features."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.ones(1))
-        self.linear = nn.Linear(dim, 1)
-
-    def forward(self, mask: Tensor, features: Tensor) -> Tensor:
-        """(N, ...) mask logits and (N, C) features -> (N,)."""
-        flat = mask.flatten(1)
-        strongest = flat.topk(max(1, flat.shape[1] // 20), dim=1).values.mean(dim=1)
-        verdict: Tensor = self.scale * strongest + self.linear(features)[:, 0]
-        return verdict
 
 
 class NfaVit(nn.Module):

@@ -15,6 +15,7 @@ DETECTORS: dict[str, str] = {
     "dire": "fauxlens.detectors.dire:Dire",
     "f3net": "fauxlens.detectors.f3net:F3NetDetector",
     "fatformer": "fauxlens.detectors.fatformer:FatFormerDetector",
+    "fauxlens-small": "fauxlens.detectors.small:Small",
     "freqnet": "fauxlens.detectors.freqnet:FreqNetDetector",
     "grag2021": "fauxlens.detectors.resnet50:Grag2021",
     "gramnet": "fauxlens.detectors.gramnet:GramNetDetector",

@@ -33,12 +33,16 @@ from fauxlens.images.shapes import Pixels
 
 AUGMENTS: dict[str, str] = {
     # steps
+    "bilateral": "fauxlens.train.retouch:Bilateral",
     "brightness_contrast": "fauxlens.train.augment:BrightnessContrast",
     "copy_move": "fauxlens.train.augment:CopyMove",
     "erase": "fauxlens.train.augment:Erase",
     "inpaint": "fauxlens.train.augment:Inpaint",
+    "locally": "fauxlens.train.retouch:Locally",
+    "median": "fauxlens.train.retouch:Median",
     "rand_augment": "fauxlens.train.augment:RandAugment",
     "random_resized_crop": "fauxlens.train.augment:RandomResizedCrop",
+    "retouched": "fauxlens.train.retouch:Retouched",
     **STEPS,
     # lists
     "cnnspot": "fauxlens.train.augment:cnnspot",
@@ -421,11 +425,15 @@ def _steps_of(table: Any, where: str) -> tuple[Step, ...]:
         except TypeError as bad:
             raise BadSetting(f"the list '{name}' does not take these fields", where=where, got=str(bad)) from None
     if kind is OneOf and isinstance(chains := given.get("chains"), list | tuple):
-        given["chains"] = tuple(
-            read_augment([one] if isinstance(one, Mapping) else one, where=f"{where}.chains[{number}]").chain
-            for number, one in enumerate(chains)
-        )
+        given["chains"] = tuple(_chain_of(one, f"{where}.chains[{number}]") for number, one in enumerate(chains))
     return (settings_from(kind, given, where=where),)
+
+
+def _chain_of(given: Any, where: str) -> Chain:
+    """A chain inside `one_of`: as text of degradations, as one table, or as a list of tables."""
+    if isinstance(given, str):
+        return parse_chain(given)
+    return read_augment([given] if isinstance(given, Mapping) else given, where=where).chain
 
 
 def _forges(chain: Chain) -> bool:

@@ -8,6 +8,7 @@
 detect-localise  verdict and mask by cross-entropy: NFA-ViT, with the paper's weights or the released code's
 detect           verdict alone
 localise         mask alone
+place            mask by cross-entropy and dice at the network's own size, verdict: the embedded detector
 classes          one of several classes, for example generator families and real
 identify         the same of fakes alone: which family made it
 agree            GenImage's: three copies of a picture must be judged alike (Jensen-Shannon), the first one rightly
@@ -52,6 +53,7 @@ OBJECTIVES: dict[str, str] = {
     "mvss": "fauxlens.train.objectives:Mvss",
     "noiseprint": "fauxlens.train.objectives:Noiseprint",
     "own-noise": "fauxlens.train.own_noise:OwnNoise",
+    "place": "fauxlens.train.objectives:Place",
     "selfcon": "fauxlens.train.objectives:SelfCon",
     "supcon": "fauxlens.train.objectives:SupCon",
     "trufor-confidence": "fauxlens.train.objectives:TruForConfidence",
@@ -187,6 +189,32 @@ class DetectLocalise(Objective):
         return _losses(
             mask=(mask, mask_loss(_told(output, "mask"), masks_of(batch))),
             verdict=(verdict, verdict_loss(_told(output, "logit"), batch.label)),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place(Objective):
+    """Cross-entropy and dice of the mask, cross-entropy of the verdict; the truth is shrunk to the network's mask.
+
+    Dice is learnt from pictures with something forged in them: of an empty mask it punishes any probability at all.
+    """
+
+    dice_weight: float = 0.5
+    verdict_weight: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("dice_weight", "verdict_weight"):
+            _in_range(name, getattr(self, name), 0, 1e6)
+
+    def __call__(self, output: Output, batch: Batch) -> Losses:
+        """All three, as means."""
+        mask = _told(output, "mask")
+        truth = F.adaptive_avg_pool2d(masks_of(batch), mask.shape[-2:])
+        taught = truth.flatten(1).amax(dim=1) > 0.5
+        return _losses(
+            mask=(1.0, mask_loss(mask, truth)),
+            dice=(self.dice_weight, mean_over_all(dice(mask, truth)[taught]) + 0.0 * mask.sum()),
+            verdict=(self.verdict_weight, verdict_loss(_told(output, "logit"), batch.label)),
         )
 
 

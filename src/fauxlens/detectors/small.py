@@ -1,0 +1,207 @@
+"""The detector that comes with the package: a small residual network on fixed noise residuals.
+
+It looks for places whose fine noise does not fit the rest of the picture, as after a decoder, an inpainting or a
+paste. Fixed residuals (a pixel minus its neighbours, bounded) are what makes so small a network learn at all; colours
+by themselves stayed at chance. The settings are the designs that were compared before one was chosen:
+
+context    residuals; what the whole picture is like bends the features of each place
+residuals  the same without the whole picture
+both       residuals and colours
+colours    colours alone: the control
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fauxlens.detectors.card import Card
+from fauxlens.detectors.detector import Detector
+from fauxlens.detectors.prediction import Output
+from fauxlens.detectors.view import Pixels, Prepared, View, Window, normalised, tiled
+from fauxlens.nn.evidence_head import EvidenceHead
+from fauxlens.nn.residuals import FixedResiduals
+
+SMALLEST_SIDE = 32
+"""A shorter side is mirrored up to it: the coarsest features have one place for 16 pixels."""
+
+TILE, OVERLAP = 1024, 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class Design:
+    """What a network of this family is made of."""
+
+    residuals: bool = True
+    colours: bool = False
+    context: bool = False
+    widths: tuple[int, int, int, int] = (24, 48, 64, 96)  # at 1/2, 1/4, 1/8 and 1/16
+    depths: tuple[int, int, int, int] = (1, 2, 2, 2)
+    decoder: int = 48
+
+
+DESIGNS: dict[str, Design] = {
+    "context": Design(context=True),
+    "residuals": Design(),
+    "both": Design(colours=True),
+    "colours": Design(residuals=False, colours=True),
+}
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions beside the way through."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv1, self.norm1 = nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
+        self.conv2, self.norm2 = nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(N, C, H, W) -> the same shape."""
+        inner = F.relu(self.norm1(self.conv1(maps)))
+        return F.relu(maps + self.norm2(self.conv2(inner)))
+
+
+class Context(nn.Module):
+    """Features bent by what the whole picture is like: a factor and an offset a channel, of means and deviations."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2 * width, 2 * width)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(N, C, H, W) -> the same shape."""
+        mean = maps.mean(dim=(2, 3))
+        deviation = (maps - mean[..., None, None]).square().mean(dim=(2, 3)).add(1e-6).sqrt()
+        factor, offset = self.linear(torch.cat((mean, deviation), dim=1)).chunk(2, dim=1)
+        return maps * (1 + torch.tanh(factor))[..., None, None] + offset[..., None, None]
+
+
+class SmallNetwork(nn.Module):
+    """(N, 3, H, W) RGB in 0..255, sides of at least 32 -> verdict logit, and mask logits at a quarter of the size."""
+
+    def __init__(self, design: Design) -> None:
+        super().__init__()
+        self.design = design
+        self.fixed = FixedResiduals() if design.residuals else None
+        inputs = FixedResiduals.channels * design.residuals + 3 * design.colours
+        widths = design.widths
+        self.stem = nn.Conv2d(inputs, widths[0], 5, stride=2, padding=2, bias=False)
+        self.stem_norm = nn.BatchNorm2d(widths[0])
+        stages = []
+        for number, (width, depth) in enumerate(zip(widths, design.depths, strict=True)):
+            layers: list[nn.Module] = []
+            if number:
+                layers += [
+                    nn.Conv2d(widths[number - 1], width, 3, stride=2, padding=1, bias=False),
+                    nn.BatchNorm2d(width),
+                    nn.ReLU(),
+                ]
+            stages.append(nn.Sequential(*layers, *(ResidualBlock(width) for _ in range(depth))))
+        self.stages = nn.ModuleList(stages)
+        self.contexts = nn.ModuleList(Context(width) if design.context else nn.Identity() for width in widths[1:])
+        self.lateral = nn.ModuleList(nn.Conv2d(width, design.decoder, 1) for width in widths[1:])
+        self.smooth = nn.Conv2d(design.decoder, design.decoder, 3, padding=1, bias=False)
+        self.smooth_norm = nn.BatchNorm2d(design.decoder)
+        self.mask = nn.Conv2d(design.decoder, 1, 1)
+        self.verdict = EvidenceHead(widths[-1])
+
+    def forward(self, image: Tensor) -> Output:
+        """(N, 3, H, W) -> Output."""
+        maps = F.relu(self.stem_norm(self._first(image)))
+        levels = []
+        for stage in self.stages:
+            maps = stage(maps)
+            levels.append(maps)
+        bent = [context(level) for context, level in zip(self.contexts, levels[1:], strict=True)]
+        top = self.lateral[2](bent[2])
+        for number in (1, 0):
+            side = self.lateral[number](bent[number])
+            top = side + F.interpolate(top, side.shape[-2:], mode="bilinear", align_corners=False)
+        found = self.mask(F.relu(self.smooth_norm(self.smooth(F.relu(top)))))
+        features = levels[-1].mean(dim=(2, 3))
+        return Output(logit=self.verdict(found, features), mask=found, features=features)
+
+    def _first(self, image: Tensor) -> Tensor:
+        # Sixteen bits would round away what the residuals are about.
+        with torch.autocast(image.device.type, enabled=False):
+            seen = [] if self.fixed is None else [self.fixed(image)]
+            if self.design.colours:
+                seen.append(image.to(self.stem.weight.dtype) / 127.5 - 1)
+            first: Tensor = self.stem(torch.cat(seen, dim=1))
+            return first
+
+
+class Small(Detector):
+    """The embedded detector."""
+
+    settings = ("context", "residuals", "both", "colours")
+    card = Card(
+        name="fauxlens-small",
+        title="fauxlens-small",
+        year=2026,
+        family="fauxlens-small",
+        tasks=("detect", "localise"),
+        paper="none; trained by `recipes/embedded.toml` on what the package's own forge made",
+        about="A small residual network with a pyramid on twelve fixed noise residuals; the verdict rests on the "
+        "strongest twentieth of the mask.",
+        input="RGB at its own size, in tiles of 1,024 pixels",
+        parameters=766_900,
+        code="ours; Apache-2.0",
+        weights=(),
+        limits=(),
+    )
+
+    def build(self) -> nn.Module:
+        """The network of the setting."""
+        return SmallNetwork(DESIGNS[self.setting])
+
+    def prepare(self, pixels: Pixels) -> Prepared:
+        """The picture at its own size, in tiles; resizing would rewrite the noise that is looked at."""
+        height, width = pixels.shape[:2]
+        if min(height, width) >= SMALLEST_SIDE:
+            # A place of the coarsest features is 16 pixels: tiles begin on it.
+            return tiled(pixels, TILE, OVERLAP, _pixels, step=16)
+        size = max(height, SMALLEST_SIDE), max(width, SMALLEST_SIDE)
+        if max(size) <= TILE:
+            view = View(Window(0, 0, height, width), size, lambda: _mirrored(pixels, size), (height, width))
+            return Prepared(
+                (height, width), (view,), (f"smaller than {SMALLEST_SIDE} pixels: mirrored at its borders",)
+            )
+        views = []
+        for one in tiled(pixels, TILE, OVERLAP, _pixels, step=16).views:
+            shape = max(one.shape[0], SMALLEST_SIDE), max(one.shape[1], SMALLEST_SIDE)
+            views.append(
+                View(one.window, shape, lambda w=one.window, s=shape: _mirrored(w.of(pixels), s), one.shape)  # type: ignore[misc]
+            )
+        return Prepared(
+            (height, width), tuple(views), (f"a side below {SMALLEST_SIDE} pixels: mirrored at its border",)
+        )
+
+    def join(self, prepared: Prepared, outputs: Sequence[Output], mask: Tensor | None) -> float | None:
+        """The verdict's head is asked once, of the joined mask."""
+        head = self.network.verdict
+        if len(outputs) == 1 or mask is None or not isinstance(head, EvidenceHead):
+            return super().join(prepared, outputs, mask)
+        areas = torch.tensor([float(view.window.height * view.window.width) for view in prepared.views])
+        features = torch.stack([one.features[0] for one in outputs if one.features is not None])
+        pooled = (features * areas[:, None]).sum(dim=0, keepdim=True) / areas.sum()
+        with torch.inference_mode():
+            return float(head(mask[None, ::4, ::4].to(self.device), pooled.to(self.device)))
+
+
+def _pixels(pixels: Pixels) -> Tensor:
+    return normalised(pixels, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), divisor=1.0)
+
+
+def _mirrored(pixels: Pixels, size: tuple[int, int]) -> Tensor:
+    import numpy as np
+
+    around = ((0, size[0] - pixels.shape[0]), (0, size[1] - pixels.shape[1]), (0, 0))
+    return _pixels(np.pad(pixels, around, mode="symmetric"))

@@ -1,0 +1,102 @@
+"""From answers and evidence to one verdict and the one reason that decided it.
+
+The rules, in their order; the first that applies decides:
+
+1. The file itself says how it was made (a signed claim, a generator's own text): that is its verdict.
+2. Nobody looked whose answers are calibrated: inconclusive.
+3. Too little of a trace can be left after what the file went through: inconclusive.
+4. Strong signs of laundering: inconclusive.
+5. Two calibrated detectors contradict each other on the same question: inconclusive.
+6. The answer turns round when the same picture is delivered in another way: inconclusive.
+7. The answers as they are: generated before edited, inconclusive where an answer lies in its band, else no sign.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fauxlens.verdict.evidence import Evidence
+from fauxlens.verdict.finding import RANDOM, UNCALIBRATED, Answer, Left, Opinion, Stability, Verdict
+
+IN_THE_BAND = "the score lies where the scores of real and of edited pictures overlap"
+NOTHING_FOUND = "no check that ran found a sign"
+_SAYS = {"edited": "a part of it was edited", "generated": "all of it was generated", "no_sign": "there is no sign"}
+
+
+def decide(
+    opinions: Sequence[Opinion],
+    *,
+    provenance: Sequence[Evidence] = (),
+    evidence: Sequence[Evidence] = (),
+    stability: Stability | None = None,
+    left: Left | None = None,
+) -> tuple[Verdict, str]:
+    """The verdict, and the reason as a clause."""
+    said = _by_its_own_words(provenance)
+    if said is not None:
+        return said
+    answers = [(one, one.answer) for one in opinions if one.answer is not None and not one.is_random]
+    if not answers:
+        is_random = bool(opinions) and all(one.is_random for one in opinions)
+        return "inconclusive", RANDOM if is_random else UNCALIBRATED
+    if left is not None and not left.is_enough:
+        return "inconclusive", f"too little of a trace can be left: {left.reason}"
+    laundered = next((one for one in evidence if one.leans == "laundered" and one.strength == "strong"), None)
+    if laundered is not None:
+        return "inconclusive", _clause(laundered.sentence)
+    contradiction = _contradiction(answers)
+    if contradiction is not None:
+        return "inconclusive", contradiction
+    if stability is not None and stability.flips:
+        turned = f"{stability.flips} of {len(stability.tried)} ways to save, resize or crop it again"
+        return "inconclusive", f"the answer turns round in {turned}"
+    return _of_answers([answer for _, answer in answers])
+
+
+def flips(first: Verdict, then: Verdict | None) -> bool:
+    """Whether a verdict after re-delivery contradicts the first one; `inconclusive` contradicts nobody.
+
+    >>> flips("edited", "no_sign"), flips("edited", "inconclusive"), flips("no_sign", "generated")
+    (True, False, True)
+    """
+    return then is not None and "inconclusive" not in (first, then) and first != then
+
+
+def _by_its_own_words(provenance: Sequence[Evidence]) -> tuple[Verdict, str] | None:
+    strong = [one for one in provenance if one.strength == "strong"]
+    for verdict in ("generated", "edited"):
+        found = next((one for one in strong if one.leans == verdict), None)
+        if found is not None:
+            return verdict, f"the file says so itself: {_clause(found.sentence)}"  # type: ignore[return-value]
+    return None
+
+
+def _contradiction(answers: Sequence[tuple[Opinion, Answer]]) -> str | None:
+    for number, (one, mine) in enumerate(answers):
+        for other, theirs in answers[number + 1 :]:
+            if mine.axis == theirs.axis and flips(mine.verdict, theirs.verdict):
+                return (
+                    f"the detectors disagree: {one.prediction.detector} says that {_SAYS[mine.verdict]}, "
+                    f"{other.prediction.detector} that {_SAYS[theirs.verdict]}"
+                )
+    return None
+
+
+def _of_answers(answers: Sequence[Answer]) -> tuple[Verdict, str]:
+    for verdict in ("generated", "edited"):
+        if any(one.verdict == verdict for one in answers):
+            return verdict, f"its traces are stronger than those of nearly all real pictures: {_SAYS[verdict]}"  # type: ignore[return-value]
+    if any(one.verdict == "inconclusive" for one in answers):
+        return "inconclusive", IN_THE_BAND
+    return "no_sign", NOTHING_FOUND
+
+
+def _clause(sentence: str) -> str:
+    """A sentence as a part of another one.
+
+    >>> _clause("It was saved twice.")
+    'it was saved twice'
+    """
+    bare = sentence.rstrip(".")
+    # Names and abbreviations keep their capitals.
+    return bare if bare[:2].isupper() or not bare else bare[0].lower() + bare[1:]
