@@ -43,10 +43,10 @@ _ABOVE: dict[Axis, Verdict] = {"whole_image": "generated", "local_edit": "edited
 
 
 class Counted(NamedTuple):
-    """How often something happened to one sort of picture: `count` of `of`."""
+    """How often something happened to one sort of picture: `number` of `of`."""
 
     what: str
-    count: int
+    number: int
     of: int
 
 
@@ -85,9 +85,9 @@ class Judgement:
         if not 0 < self.level < 1:
             raise BadSetting("level is out of range", wanted="between 0 and 1", got=self.level)
         self.calibration.require_weights(self.weights_sha256)
-        for what, count, of in (*self.false_alarms, *self.misses, *self.abstentions):
-            if not 0 <= count <= of:
-                raise BadSetting("more errors than pictures", where=what, got=f"{count} of {of}")
+        for what, number, of in (*self.false_alarms, *self.misses, *self.abstentions):
+            if not 0 <= number <= of:
+                raise BadSetting("more errors than pictures", where=what, got=f"{number} of {of}")
 
     @property
     def words(self) -> str:
@@ -137,7 +137,7 @@ def read_judgement(path: Path) -> Judgement:
         if not isinstance(told, dict) or told.pop("kind", None) != KIND:
             raise ValueError("another kind of file")
         for name in ("false_alarms", "misses", "abstentions"):
-            told[name] = tuple(Counted(str(what), int(count), int(of)) for what, count, of in told[name])
+            told[name] = tuple(Counted(str(what), int(number), int(of)) for what, number, of in told[name])
         told["limits"] = tuple(str(one) for one in told["limits"])
         told["calibration"] = calibration_from(told["calibration"])
         return Judgement(**told)
@@ -303,14 +303,13 @@ def _above(reals: Floats, groups: npt.NDArray[np.str_]) -> tuple[Floats, Floats,
     _, of_row, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     weight = 1.0 / sizes[of_row]
     values, place = np.unique(reals, return_inverse=True)
-    pictures = np.bincount(place, minlength=len(values)).astype(np.float64)
-    origins = np.bincount(place, weights=weight, minlength=len(values))
 
-    def beyond(count: Floats) -> Floats:
+    def beyond(weights: Floats) -> Floats:
+        here = np.bincount(place, weights=weights, minlength=len(values))
         # Summed from the top, so that nothing is left of rounding where nothing is above.
-        return np.concatenate([np.cumsum(count[::-1])[::-1][1:], [0.0]])
+        return np.concatenate([np.cumsum(here[::-1])[::-1][1:], [0.0]])
 
-    return values, beyond(pictures), np.minimum(beyond(origins), len(sizes)), len(sizes)
+    return values, beyond(np.ones(len(reals))), np.minimum(beyond(weight), len(sizes)), len(sizes)
 
 
 def _finite(given: npt.ArrayLike, name: str) -> Floats:
