@@ -243,6 +243,34 @@ def mcnemar(first: npt.ArrayLike, second: npt.ArrayLike) -> Mcnemar:
     return Mcnemar(more, less, min(1.0, 2 * float(bdtr(min(more, less), more + less, 0.5))))
 
 
+def clopper_pearson(
+    hits: float, of: float, *, level: float = 0.95, side: Literal["both", "upper"] = "both"
+) -> Estimate:
+    """A share with the exact interval of Clopper and Pearson (1934); "upper" leaves the whole of the error above.
+
+    `hits` need not be whole: groups that were hit in part count in part, after Korn and Graubard (1998). The "upper"
+    end is also the exact bound for a threshold that was laid so that `hits` of the same `of` independent values are
+    above it (Wilks 1941).
+
+    >>> clopper_pearson(0, 299, side="upper").high < 0.01 < clopper_pearson(0, 298, side="upper").high
+    True
+    >>> str(clopper_pearson(5, 10))
+    '0.500 (0.187 to 0.813)'
+    """
+    from scipy.special import betaincinv
+
+    _level(level)
+    if not 0 <= hits <= of:
+        raise BadSetting("these are no counts", wanted="0 <= hits <= of", got=f"{hits} of {of}")
+    if not of:
+        nan = float("nan")
+        return Estimate(nan, nan, nan, level, "Clopper-Pearson")
+    above = (1 - level) if side == "upper" else (1 - level) / 2
+    low = 0.0 if side == "upper" or not hits else float(betaincinv(hits, of - hits + 1, above))
+    high = 1.0 if hits == of else float(betaincinv(hits + 1, of - hits, 1 - above))
+    return Estimate(hits / of, low, high, level, "Clopper-Pearson", round(of))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Draws:
     """Rows sorted by group, so that a draw of groups is a draw of runs of rows."""

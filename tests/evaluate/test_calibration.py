@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from fauxlens.core.errors import BadPredictions, BadSetting, UnknownName
+from fauxlens.evaluate.calibration import METHODS, calibrate, fit, read_calibration
 from fauxlens.evaluate.predictions import Judged, judged, predictions_of
 from fauxlens.manifest.manifest import Manifest
 from fauxlens.manifest.sample import Sample
 from fauxlens.metrics.image import ece
-from fauxlens.train.calibrate import METHODS, calibrate, fit, read_calibration
 
 SLOPE, OFFSET = 0.4, -0.8
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -83,17 +84,23 @@ def read_calibration(path: Path) -> Calibration:
         told = json.loads(path.read_text("utf-8"))
         if not isinstance(told, dict) or told.pop("kind", None) != KIND:
             raise ValueError("another kind of file")
-        told["numbers"] = {name: tuple(float(one) for one in values) for name, values in told["numbers"].items()}
-        found = Calibration(**told)
-        if found.method not in METHODS:
-            raise ValueError(f"method '{found.method}'")
-        applied(found.method, found.numbers, np.zeros(1))
+        found = calibration_from(told)
     except FileNotFoundError:
         raise BadSetting("no such calibration", where=path) from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as bad:
         raise BadSetting(
             "not a calibration of ours", where=path, got=str(bad).splitlines()[0], hint="fit and save it again"
         ) from bad
+    return found
+
+
+def calibration_from(told: Mapping[str, Any]) -> Calibration:
+    """A calibration of plain data; a ValueError, TypeError or KeyError says what is not as it should be."""
+    numbers = {name: tuple(float(one) for one in values) for name, values in told["numbers"].items()}
+    found = Calibration(**{**told, "numbers": numbers})
+    if found.method not in METHODS:
+        raise ValueError(f"method '{found.method}'")
+    applied(found.method, found.numbers, np.zeros(1))
     return found
 
 
