@@ -22,7 +22,7 @@ from fauxlens.train.recipe import Recipe, read_recipe, train_recipes, with_chang
 from train_runs import small_set
 
 RECIPES = (
-    "cnnspot", "genimage-deit-s", "genimage-resnet50", "genimage-swin-t", "imaginet-ce", "imaginet-head",
+    "cnnspot", "embedded", "genimage-deit-s", "genimage-resnet50", "genimage-swin-t", "imaginet-ce", "imaginet-head",
     "imaginet-identify", "imaginet-selfcon", "nfa-vit-paper", "nfa-vit-published", "noiseprint-selfsupervised", "npr",
     "unbiased-resnet50", "unbiased-resnet50-constrained", "unbiased-swin-t", "unbiased-swin-t-constrained",
 )  # fmt: skip

@@ -152,7 +152,7 @@ class Small(Detector):
         about="A small residual network with a pyramid on twelve fixed noise residuals; the verdict rests on the "
         "strongest twentieth of the mask.",
         input="RGB at its own size, in tiles of 1,024 pixels",
-        parameters=766_900,
+        parameters=769_267,
         code="ours; Apache-2.0",
         weights=(),
         limits=(),

@@ -10,7 +10,8 @@ end was decided by seeds before anything was trained; the families are named in 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,7 +82,7 @@ def make(
         mine = parts.photos.where(split, pa.array([one == split for one in parts.photos.column("split").to_pylist()]))
         for name in RECIPES[split]:
             done = forge(mine, folder / name, read_recipe(name), workers=workers, progress=progress)
-            print(f"{name}: {done.sentence}", flush=True)
+            say(f"{name}: {done.sentence}")
             made.append(_below(read_manifest(folder / name / "manifest.parquet"), folder, name))
     return concatenate("embedded detector", made).save(folder / "set.parquet")
 
@@ -112,7 +113,13 @@ def main() -> None:
     parser.add_argument("-j", "--workers", type=int, default=1)
     parser.add_argument("--only", nargs="*", choices=tuple(RECIPES), default=tuple(RECIPES))
     given = parser.parse_args()
-    print(make(read_manifest(given.photos), given.output, workers=given.workers, only=tuple(given.only)))
+    made = make(read_manifest(given.photos), given.output, workers=given.workers, only=tuple(given.only), say=_say)
+    _say(f"wrote {made}")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

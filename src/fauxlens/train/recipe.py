@@ -210,7 +210,7 @@ class Recipe:
 
 def read_recipe(name: str | Path) -> Recipe:
     """The recipe of that name, or the TOML file at that path."""
-    path = recipe_path(str(name), "kind")
+    path = recipe_path(str(name), "kind" if str(name) in train_recipes() else "")
     given = read_toml(path)
     if given.get("kind") != KIND:
         raise BadSetting(

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 Leaning = Literal["generated", "edited", "laundered", "captured", "none"]
-"""What it speaks for. `laundered`: the picture was re-saved, shrunk or photographed from a screen, so that traces may be
+"""What it speaks for. `laundered`: the picture was re-saved, shrunk or photographed from a screen: traces may be
 gone. `captured`: a camera is named. `none`: it is told for context."""
 
 Strength = Literal["strong", "weak", "context"]
