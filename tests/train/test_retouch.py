@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fauxlens.core.errors import BadSetting
-from fauxlens.train.augment import read_augment
+from fauxlens.train.augment import Steps, read_augment
 from fauxlens.train.retouch import RETOUCHES, Bilateral, Locally, Median, Retouched, blob
 from landscapes import landscape
 
@@ -42,7 +42,7 @@ def test_what_changes_the_size_cannot_be_done_in_one_place(photo: np.ndarray) ->
         Locally(chain="resize:scale=0.5").apply(photo, np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("step", [Median(side=5), Bilateral(), Retouched()])
+@pytest.mark.parametrize("step", [Median(sides=(5,)), Bilateral(), Retouched()])
 def test_the_same_chance_gives_the_same_pixels(photo: np.ndarray, step: Median) -> None:
     first, _ = step.apply(photo, np.random.default_rng(7))
     again, _ = step.apply(photo, np.random.default_rng(7))
@@ -56,8 +56,29 @@ def test_every_retouch_is_drawn(photo: np.ndarray) -> None:
     assert chosen == set(range(8))
 
 
-@pytest.mark.parametrize("wrong", [{"step": "median", "side": 4}, {"step": "retouched", "chain": "nothing"},
+@pytest.mark.parametrize("wrong", [{"step": "median", "sides": [4]}, {"step": "retouched", "chain": "nothing"},
                                    {"step": "locally", "area": [0.0, 0.5]}])  # fmt: skip
 def test_settings_out_of_range_are_told(wrong: dict[str, object]) -> None:
     with pytest.raises(BadSetting):
         read_augment([wrong])
+
+
+def test_strength_leaves_out_what_happens_sometimes_and_moves_no_other_draw(photo: np.ndarray) -> None:
+    often = read_augment(
+        [{"step": "crop", "side": 64, "place": "random"}, {"step": "noise", "deviation": 9.0, "probability": 0.999}]
+    )
+    plain = read_augment([{"step": "crop", "side": 64, "place": "random"}])
+
+    def run(augment: Steps, seed: int) -> np.ndarray:
+        return augment(photo, None, np.random.default_rng(seed))[0]
+
+    for seed in range(5):
+        # The crop is drawn as ever; only the noise is gone.
+        assert run(often.at(0.0), seed).shape == (64, 64, 3)
+        assert not np.array_equal(run(often, seed), run(often.at(0.0), seed))
+        assert np.array_equal(run(often.at(1.0), seed), run(often, seed))
+        found = np.abs(run(often, seed).astype(int) - run(often.at(0.0), seed)).mean()
+        assert 4 < found < 10  # the noise, and not another place
+    kept = sum(not np.array_equal(run(often.at(0.5), seed), run(often.at(0.0), seed)) for seed in range(60))
+    assert 18 <= kept <= 42
+    assert run(plain.at(0.0), 1).shape == (64, 64, 3)

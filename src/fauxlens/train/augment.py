@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -68,18 +68,31 @@ class Augment(Protocol):
 
 @dataclass(frozen=True)
 class Steps:
-    """An augmentation made of steps. Each has a stream of chance of its own: another step moves no draw of the rest."""
+    """An augmentation made of steps. Each has a stream of chance of its own: another step moves no draw of the rest.
+
+    `strength` below 1 leaves out, by that share, steps that happen only sometimes: what makes learning hard can come
+    by and by.
+    """
 
     chain: Chain
+    strength: float = 1.0
 
     @property
     def forges(self) -> bool:
         """Whether it may put a forgery into a real picture, so that the mask must be looked at."""
         return _forges(self.chain)
 
+    def at(self, strength: float) -> Steps:
+        """The same at another strength."""
+        return replace(self, strength=strength)
+
     def __call__(self, pixels: Pixels, mask: Pixels | None, rng: np.random.Generator) -> tuple[Pixels, Pixels | None]:
         """Run every step."""
-        for step, chance in zip(self.chain.steps, rng.spawn(len(self.chain.steps)), strict=True):
+        *chances, coins = rng.spawn(len(self.chain.steps) + 1)
+        for step, chance in zip(self.chain.steps, chances, strict=True):
+            # The coin is thrown in any case, so that a strength moves no other draw.
+            if coins.random() >= self.strength and step.probability < 1:
+                continue
             outcome = step.run(pixels, chance)
             pixels = outcome.pixels
             if mask is not None:

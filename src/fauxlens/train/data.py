@@ -34,7 +34,7 @@ from fauxlens.images.limits import DEFAULT_LIMITS, Limits
 from fauxlens.images.picture import read_picture
 from fauxlens.images.resample import resize
 from fauxlens.manifest.manifest import Manifest
-from fauxlens.train.augment import Augment
+from fauxlens.train.augment import Augment, Steps
 from fauxlens.train.order import Rows, share_of_rank, step_seed
 
 Prepare: TypeAlias = Callable[[Pixels], Prepared]
@@ -178,6 +178,11 @@ class Samples(Dataset[Sample]):
             got=": ".join(skipped[0]) if skipped else "no row",
             hint="run `fauxlens verify` on the manifest, and take its quarantined rows out",
         )
+
+    def soften(self, strength: float) -> None:
+        """From now on leave out, by this share, what `augment` does only sometimes; before a loader is made."""
+        if isinstance(self.augment, Steps):
+            self.augment = self.augment.at(strength)
 
     def seed(self, seed: int, epoch: int, row: int) -> int:
         """The seed of a row in an epoch of a run with `seed`; shared by all rows with the same value of `seed_by`."""

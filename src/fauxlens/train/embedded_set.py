@@ -25,7 +25,7 @@ from fauxlens.forge.recipe import read_recipe
 from fauxlens.manifest.manifest import Manifest, concatenate, read_manifest
 
 SMALL_SOURCE = 0.10
-"""A source with a smaller share of the photos may be held out as a whole; without a larger one nothing could be learnt."""
+"""A source with a smaller share of the photos may be held out as a whole; without a large one little could be learnt."""
 VALIDATION = 0.10
 """The share of the photos to learn from that choices are made on."""
 
@@ -72,6 +72,7 @@ def make(
     workers: int = 1,
     only: Sequence[str] = tuple(RECIPES),
     progress: Progress = silent,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Path:
     """Forge every part below `folder` and write `set.parquet`; what is there already is not made again."""
     parts = drawn(photos)

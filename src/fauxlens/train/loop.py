@@ -196,6 +196,7 @@ class _Run:
             steps_in_epoch = len(order) // recipe.batch
             teaching = self._wrapped()
             self.frozen.train(at.epoch)
+            self.samples.soften(recipe.strength(at.epoch))
             feed = loader(
                 self.samples,
                 order,

@@ -150,6 +150,7 @@ class Recipe:
     sync_batch_norm: bool = False  # between graphics cards
     sampling: SamplingPlan = field(default_factory=SamplingPlan)
     data: Showing = field(default_factory=Showing)
+    ramp: float = 0.0  # of the epochs, so many pass until the steps of `augment` happen as often as they say
     augment: Tables = ()
     augment_real: Tables = ()
     augment_fake: Tables = ()
@@ -170,6 +171,8 @@ class Recipe:
             raise BadSetting("the decay of an average", wanted="between 0 and 1", got=self.average)
         if self.clip is not None and self.clip <= 0:
             raise BadSetting("clipping at", wanted="above 0", got=self.clip)
+        if not 0 <= self.ramp <= 1:
+            raise BadSetting("the ramp of the augmentation", wanted="0 to 1", got=self.ramp)
         kind = detector_class(self.detector)
         if self.setting is not None and self.setting not in kind.settings:
             raise unknown(self.setting, kind.settings, f"setting of {self.detector}")
@@ -179,6 +182,10 @@ class Recipe:
         read_objective(self.objective, where=f"{self.name}: objective")
         if self.schedule.shape == "plateau" and (self.validate is None or not self.validate.best):
             raise BadSetting("a rate that waits for validation needs one", hint="add a table [validate] with `best`")
+
+    def strength(self, epoch: int) -> float:
+        """How much of the augmentation there is in an epoch, counted from 0."""
+        return 1.0 if self.ramp == 0 else min(1.0, epoch / (self.ramp * self.epochs))
 
     @property
     def digest(self) -> str:

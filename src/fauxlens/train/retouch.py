@@ -20,23 +20,23 @@ from fauxlens.images.shapes import Pixels
 
 @dataclass(frozen=True, kw_only=True)
 class Median(Step):
-    """Each value replaced by the median around it; `side` pixels, odd."""
+    """Each value replaced by the median around it; the side of the square is one of `sides`, odd."""
 
     name: ClassVar[str] = "median"
-    side: int = 3
+    sides: tuple[int, ...] = (3, 5)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.side not in (3, 5, 7):
-            raise BadSetting("the side of a median", wanted="3, 5 or 7", got=self.side)
+        if not self.sides or any(side not in (3, 5, 7) for side in self.sides):
+            raise BadSetting("the sides of a median", wanted="some of 3, 5, 7", got=self.sides)
 
     def draw(self, height: int, width: int, rng: np.random.Generator) -> Record:
-        """Nothing is drawn."""
-        return {}
+        """Draw the side."""
+        return {"side": int(self.sides[int(rng.integers(len(self.sides)))])}
 
     def render(self, pixels: Pixels, record: Record) -> Pixels:
         """Take medians."""
-        return np.asarray(cv2.medianBlur(np.ascontiguousarray(pixels), self.side), dtype=np.uint8)
+        return np.asarray(cv2.medianBlur(np.ascontiguousarray(pixels), record["side"]), dtype=np.uint8)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +128,7 @@ def _retouches() -> dict[str, Chain]:
 
     kinds = (
         parse_chain("blur:sigma=0.4-1.8"),
-        alone(Median()),
+        alone(Median(sides=(3,))),
         alone(Bilateral()),
         parse_chain("down_up:scale=0.5-0.9"),
         parse_chain("sharpen:amount=0.3-1.5"),
