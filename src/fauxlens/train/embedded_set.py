@@ -2,6 +2,9 @@
 
     python -m fauxlens.train.embedded_set photos.parquet -o FOLDER -j 2
     fauxlens train embedded --manifest FOLDER/set.parquet -o run
+    python -m fauxlens.train.embedded_set photos.parquet -o FOLDER --calibration
+    fauxlens predict FOLDER/calibration.parquet -d fauxlens-small --weights run/weights.safetensors -o answers.parquet
+    fauxlens calibrate answers.parquet -m FOLDER/calibration.parquet -o judgement.json
 
 Nothing here looks at a result. Which photos, which source of photos and which families of decoders are kept for the
 end was decided by seeds before anything was trained; the families are named in the recipes `forge/detector-*.toml`.
@@ -22,7 +25,10 @@ from fauxlens.core.progress import Progress, silent
 from fauxlens.core.seeds import share_of
 from fauxlens.forge.pipeline import forge
 from fauxlens.forge.recipe import read_recipe
+from fauxlens.images.degrade import read_chain
+from fauxlens.manifest.degrade import degrade
 from fauxlens.manifest.manifest import Manifest, concatenate, read_manifest
+from fauxlens.manifest.select import select
 
 SMALL_SOURCE = 0.10
 """A source with a smaller share of the photos may be held out as a whole; without a large one little could be learnt."""
@@ -35,6 +41,34 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "test": ("detector-test",),
 }
 """Which recipes of the forge make each split."""
+
+
+REAL_DELIVERIES: dict[str, str] = {
+    "as-it-is": "none",
+    "jpeg-95": "jpeg:quality=95",
+    "jpeg-75": "jpeg:quality=75",
+    "half": "resize:scale=0.5",
+    "three-quarters": "resize:scale=0.75",
+    "screenshot": "screenshot/desktop",
+    "messenger": "social/whatsapp-like",
+    "processed-light": "processed/light",
+    "processed-medium": "processed/medium",
+    "blur": "blur:sigma=0.8",
+    "down-up": "down_up:scale=0.6",
+    "sharpen": "sharpen:amount=1",
+    "noise": "noise:deviation=4",
+    "enlarged": "resize:scale=1.3",
+}
+"""How real photos are delivered for the abstain band: what was processed must not be called edited."""
+
+FORGED_DELIVERIES: dict[str, str] = {
+    "as-it-is": "none",
+    "jpeg-95": "jpeg:quality=95",
+    "jpeg-85": "jpeg:quality=85",
+    "jpeg-75": "jpeg:quality=75",
+    "three-quarters": "resize:scale=0.75",
+}
+"""How forgeries are, for the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +122,19 @@ def make(
     return concatenate("embedded detector", made).save(folder / "set.parquet")
 
 
+def make_calibration(folder: Path, *, workers: int = 1, progress: Progress = silent) -> Path:
+    """Deliver the validation pictures of `set.parquet` in many ways, and write `calibration.parquet` over all of them."""
+    whole = read_manifest(folder / "set.parquet")
+    made = []
+    for sort, deliveries in (("real", REAL_DELIVERIES), ("edited", FORGED_DELIVERIES)):
+        chosen = select(whole, "split=val", f"label={sort}")
+        for name, chain in deliveries.items():
+            below = f"calibration/{sort}-{name}"
+            degrade(chosen, folder / below, read_chain(chain), name=name, workers=workers, progress=progress)
+            made.append(_below(read_manifest(folder / below / "manifest.parquet"), folder, below))
+    return concatenate("calibration of the embedded detector", made).save(folder / "calibration.parquet")
+
+
 def _split(source: str, split: str | None, origin: str, held_out: str | None) -> str:
     if source == held_out or split != "train":
         return "test"
@@ -101,7 +148,7 @@ def _below(manifest: Manifest, folder: Path, name: str) -> Manifest:
         return None if path is None else f"{name}/{path}"
 
     columns = {column: [moved(one) for one in manifest.column(column).to_pylist()] for column in ("path", "mask_path")}
-    columns["id"] = [f"{one}-{name}" for one in manifest.column("id").to_pylist()]
+    columns["id"] = [f"{one}-{name.rsplit('/', 1)[-1]}" for one in manifest.column("id").to_pylist()]
     changed = manifest.with_columns(f"part {name}", columns)
     return Manifest(changed.table, folder, manifest.name, changed.history, changed.facts)
 
@@ -113,7 +160,11 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("-j", "--workers", type=int, default=1)
     parser.add_argument("--only", nargs="*", choices=tuple(RECIPES), default=tuple(RECIPES))
+    parser.add_argument("--calibration", action="store_true", help="deliver the validation pictures of what was made")
     given = parser.parse_args()
+    if given.calibration:
+        _say(f"wrote {make_calibration(given.output, workers=given.workers)}")
+        return
     made = make(read_manifest(given.photos), given.output, workers=given.workers, only=tuple(given.only), say=_say)
     _say(f"wrote {made}")
 
