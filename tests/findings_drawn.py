@@ -14,6 +14,7 @@ from landscapes import landscape
 CALIBRATED = "2,000 pictures of three sources, held out, in November 2026"
 RATES = "Of 1,000 phone photos it wrongly flagged 7."
 SCRIPT = "<script>alert(1)</script>"
+PICTURE = "<img src=x onerror=alert(1)>"
 
 
 def picture(height: int = 120, width: int = 180) -> Picture:
@@ -28,7 +29,12 @@ def mask_of(height: int, width: int) -> np.ndarray:
 
 
 def opinion(
-    verdict: Verdict, shape: tuple[int, int], *, axis: str = "local_edit", name: str = "fauxlens-small", logit: float = 2.1
+    verdict: Verdict,
+    shape: tuple[int, int],
+    *,
+    axis: str = "local_edit",
+    name: str = "fauxlens-small",
+    logit: float = 2.1,
 ) -> Opinion:
     said = Prediction(name, logit, 0.5, mask=mask_of(*shape), detector=name, weights_sha256="ab" * 32, seconds=0.4)
     chance = float(1 / (1 + np.exp(-logit)))
@@ -43,9 +49,10 @@ def uncalibrated(shape: tuple[int, int]) -> Opinion:
 
 def evidence(shape: tuple[int, int]) -> tuple[tuple[Evidence, ...], tuple[Evidence, ...]]:
     """What a file says of itself, and what its pixels say; the weakest first, so that somebody has to sort it."""
+    camera = f"The file names a camera: {SCRIPT}."
     rough = np.abs(np.random.default_rng(5).normal(0, 0.25, shape)).clip(0, 1).astype(np.float32)
     provenance = (
-        Evidence("exif", f"The file names a camera: {SCRIPT}.", "Whoever has the file can write such a text.", "captured",
+        Evidence("exif", camera, "Whoever has the file can write such a text.", "captured",
                  details={"make": SCRIPT, "taken": None, "flash": True, "gps": {"there": True}}),
     )  # fmt: skip
     pixels = (
@@ -68,8 +75,10 @@ def finding(verdict: Verdict, shape: tuple[int, int] = (120, 180), *, path: str 
     logit = {"no_sign": -2.2, "inconclusive": 0.4, "edited": 2.1, "generated": 3.0}[verdict]
     provenance, pixels = evidence(shape)
     tried = tuple(
-        Redelivery(name, logit - drop, verdict, 0.1) for name, drop in (("jpeg:quality=85", 0.3), ("resize:scale=0.5", 0.9))
+        Redelivery(name, logit - drop, verdict, 0.1)
+        for name, drop in (("jpeg:quality=85", 0.3), ("resize:scale=0.5", 0.9))
     )
+    whose = {"family": "latent diffusion", "probability": 0.83, "calibrated_on": CALIBRATED}
     return Finding(
         path,
         verdict,
@@ -87,7 +96,7 @@ def finding(verdict: Verdict, shape: tuple[int, int] = (120, 180), *, path: str 
         pixels,
         Stability(tried, 2 if verdict == "inconclusive" else 0, 0.9, 1024),
         Left(0.63, 0.2, "saved as JPEG of quality 90"),
-        {"family": "latent diffusion", "probability": 0.83, "calibrated_on": CALIBRATED} if verdict == "generated" else None,
+        whose if verdict == "generated" else None,
         seconds=1.25,
     )  # fmt: skip
 
@@ -101,6 +110,12 @@ def unjudged(shape: tuple[int, int] = (120, 180), *, path: str = "photos/cat.png
 
 def failed(path: str = "photos/bad.jpg") -> Finding:
     """One that cannot be read."""
-    error = UnreadableImage("no picture that we know", reason="not-an-image", where=path, wanted="JPEG, PNG", got="HTML",
-                            hint="open it in an editor and look what it is")  # fmt: skip
+    error = UnreadableImage(
+        "no picture that we know",
+        reason="not-an-image",
+        where=path,
+        wanted="JPEG, PNG",
+        got="HTML",
+        hint="open it in an editor and look what it is",
+    )
     return Finding(path, None, error.what, error=error)

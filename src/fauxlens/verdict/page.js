@@ -103,6 +103,7 @@
 
   sheet.addEventListener("pointermove", follow);
   sheet.addEventListener("pointerdown", follow);
+  sheet.addEventListener("dragstart", (event) => event.preventDefault());
   sheet.addEventListener("pointerleave", () => {
     if (document.activeElement === sheet) return;
     shows = false;

@@ -119,7 +119,9 @@ def _verdict(finding: Finding) -> str:
         f'<p class="label">{escape(words.capital(words.LABELS[finding.verdict]))}</p>',
         f"<h1>{escape(words.sentence(finding))}</h1>",
     ]
-    lines = [words.decided(finding), words.disagreement(finding), words.traces_left(finding), words.lasting(finding)]
+    lines = [words.decided(finding), words.disagreement(finding), words.traces_left(finding)]
+    if finding.stability is not None and finding.stability.flips:
+        lines.append(words.lasting(finding))
     said += [f"<p>{escape(line)}</p>" for line in lines if line is not None]
     said += [
         f'<div class="answer"><p>{escape(words.stopped(words.chance(one.answer)))}</p>{_band(one.answer)}</div>'
@@ -137,20 +139,21 @@ def _band(answer: Answer) -> str:
     low, high = min(ends) - room, max(ends) + room
 
     def at(value: float) -> float:
-        return 10 + 480 * (value - low) / (high - low)
+        return 100 * (value - low) / (high - low)
 
-    start, stop = at(answer.low), at(high if answer.high is None else answer.high)
+    start, stop = at(answer.low), 100.0 if answer.high is None else at(answer.high)
     above = words.LABELS["edited" if answer.axis == "local_edit" else "generated"]
-    named = "" if answer.high is None else f'<text x="490" y="48" text-anchor="end">{above} &#8594;</text>'
+    named = "" if answer.high is None else f"<span>{above} &#8594;</span>"
+    # A word near an end would stick out of it.
+    score = min(max(at(answer.logit), 8), 92)
     return (
-        '<svg class="band" viewBox="0 0 500 54" preserveAspectRatio="xMinYMid meet" aria-hidden="true">'
-        f'<rect class="silent" x="{start:.1f}" y="16" width="{max(stop - start, 1):.1f}" height="12"/>'
-        '<line class="axis" x1="10" y1="22" x2="490" y2="22"/>'
-        f'<text x="{(start + stop) / 2:.1f}" y="11" text-anchor="middle">nothing is said</text>'
-        f'<text x="10" y="48">&#8592; {words.LABELS["no_sign"]}</text>{named}'
-        f'<circle class="here" cx="{at(answer.logit):.1f}" cy="22" r="7"/>'
-        f'<text x="{min(max(at(answer.logit), 40), 460):.1f}" y="48" text-anchor="middle">{answer.logit:+.2f}</text>'
-        "</svg>"
+        f'<div class="band" aria-hidden="true"><div class="axis"><span class="silent" '
+        f'style="left: {start:.1f}%; width: {max(stop - start, 0.5):.1f}%"></span>'
+        f'<span class="here" style="left: {at(answer.logit):.1f}%"></span></div>'
+        f'<span class="score" style="left: {score:.1f}%">{answer.logit:+.2f}</span>'
+        f'<div class="ends"><span>&#8592; {words.LABELS["no_sign"]}</span>'
+        f'<span class="middle" style="left: {min(max((start + stop) / 2, 38), 62):.1f}%">nothing is said</span>'
+        f"{named}</div></div>"
     )
 
 
@@ -198,6 +201,7 @@ def _viewer(finding: Finding, folder: Path, layers: Sequence[Layer]) -> str:
     alternative = f"The picture {name}, {width} x {height} pixels"
     area = f". {layers[0].area}" if layers else ""
     x, y = _start(layers)
+    beside = "" if finding.verdict == "edited" else " What is marked did not make this an edited picture."
     edges = "".join(
         f'<svg class="outline" data-layer="{one.name}" viewBox="0 0 {one.outline.width} {one.outline.height}" '
         f'preserveAspectRatio="none" aria-hidden="true"{"" if one is layers[0] else " hidden"}>'
@@ -213,7 +217,7 @@ def _viewer(finding: Finding, folder: Path, layers: Sequence[Layer]) -> str:
         if layers
         else ""
     )
-    frame = f"width: min(100%, calc(88vh * {width / height:.5f}), {ENLARGED * width}px)"
+    frame = f"--ratio: {width / height:.5f}; --most: {ENLARGED * width}px"
     return (
         f'\n<section class="viewer" aria-label="The picture" data-width="{width}" data-height="{height}" '
         f'data-x="{x:.4f}" data-y="{y:.4f}">\n<div class="frame" style="{frame}">\n{_controls(layers)}'
@@ -224,7 +228,7 @@ def _viewer(finding: Finding, folder: Path, layers: Sequence[Layer]) -> str:
         f"{_ruler(width)}"
         + "".join(
             f'<p class="area" data-layer="{one.name}"{"" if one is layers[0] else " hidden"}>'
-            f"{escape(words.stopped(one.area))}{_left_out(one)}</p>"
+            f"{escape(words.stopped(one.area))}{_left_out(one)}{beside}</p>"
             for one in layers
         )
         + (_scale(layers[0].level) if layers else "")
@@ -455,7 +459,7 @@ def _share(share: float | None, judged: bool) -> str:
 def _made(finding: Finding, circumstances: dict[str, str], twin: str | None) -> str:
     again = circumstances.pop("again", None)
     facts: dict[str, Any] = {"file": visible(finding.path), **finding.file}
-    facts |= {f"run: {key}": value for key, value in circumstances.items()}
+    facts |= circumstances
     facts |= {"version": f"fauxlens {__version__}", "seconds": round(finding.seconds, 2)}
     rows = "".join(
         f"<dt>{escape(words.check_in_words(str(key)))}</dt><dd>{escape(_plain(value))}</dd>\n"

@@ -49,7 +49,11 @@ LEANINGS = {
 QUESTIONS: dict[Axis, str] = {"whole_image": "Made by a generator as a whole", "local_edit": "Edited in part"}
 
 CARD_LINES = 12
+"""Of one picture on the terminal, at most."""
+
 WIDTH = 80
+
+_SHORT = frozenset(("jpeg", "exif", "xmp", "iptc", "c2pa", "png", "icc", "gps"))
 
 
 def sentence(finding: Finding) -> str:
@@ -256,8 +260,8 @@ def traces_left(finding: Finding) -> str | None:
     if left is None:
         return None
     enough = "enough to judge by" if left.is_enough else "too little to judge by"
-    because = f": {left.reason}" if left.reason else ""
-    return f"What the file went through leaves {left.share:.2f} of a trace (1 is all of it), {enough}{because}."
+    because = f" ({left.reason})" if left.reason else ""
+    return f"What the file went through{because} leaves {left.share:.2f} of a trace, where 1 is all of it: {enough}."
 
 
 def disagreement(finding: Finding) -> str | None:
@@ -408,8 +412,12 @@ def failure(error: FauxlensError, path: str) -> str:
 
 
 def check_in_words(name: str) -> str:
-    """The name of a check as it is written for people."""
-    return name.replace("_", " ")
+    """The name of a check as it is written for people.
+
+    >>> check_in_words("double_jpeg"), check_in_words("noise_residual")
+    ('double JPEG', 'noise residual')
+    """
+    return " ".join(part.upper() if part in _SHORT else part for part in name.split("_"))
 
 
 def _where(finding: Finding) -> str:
