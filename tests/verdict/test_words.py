@@ -142,6 +142,16 @@ def test_a_card_is_twelve_lines_of_eighty(found: Finding) -> None:
     assert any(line.startswith("Next: ") for line in lines)
 
 
+def test_what_to_do_about_a_file_that_failed_is_told_whole() -> None:
+    found = drawn.failed()
+    assert found.error is not None
+    found.error.hint = "do one thing: carefully; then another, in another place, with another tool than the first one"
+    assert words.card(found)[2:] == (
+        "Next: Do one thing: carefully; then another, in another place, with another tool",
+        "than the first one.",
+    )
+
+
 def test_a_card_of_much_keeps_what_matters() -> None:
     found = drawn.finding("edited", path="folder/" * 30 + "photo\n\x1b[31m.jpg")
     loud = replace(found, reason="because " * 80, evidence=found.evidence * 5, opinions=found.opinions * 3)

@@ -95,6 +95,5 @@ def _show(findings: list[Finding]) -> None:
         return
     head, rows = words.table(findings)
     console.show_table(head, rows, numbers=(1,))
-    console.say(words.totals(findings))
-    for line in words.remarks(findings):
+    for line in (*words.remarks(findings), words.totals(findings)):
         console.say(line)

@@ -217,18 +217,19 @@ def _viewer(finding: Finding, folder: Path, layers: Sequence[Layer]) -> str:
         if layers
         else ""
     )
-    frame = f"--ratio: {width / height:.5f}; --most: {ENLARGED * width}px"
+    frame = f"--ratio: {width / height:.5f}; --most: {max(ENLARGED * width, min(64 * width, 256))}px"
     return (
         f'\n<section class="viewer" aria-label="The picture" data-width="{width}" data-height="{height}" '
-        f'data-x="{x:.4f}" data-y="{y:.4f}">\n<div class="frame" style="{frame}">\n{_controls(layers)}'
+        f'data-x="{x:.4f}" data-y="{y:.4f}" style="{frame}">\n<div class="beside">\n{_controls(layers)}</div>\n'
+        '<div class="frame">\n'
         f'<div class="sheet" tabindex="0" role="group" aria-label="{escape(alternative + area)}" '
         f'aria-describedby="how" style="aspect-ratio: {width} / {height}">'
         f'<img class="picture" alt="{escape(alternative + area)}" '
         f'src="{data_uri(data, media_type)}">{marked}<canvas class="lens" aria-hidden="true" hidden></canvas></div>\n'
-        f"{_ruler(width)}"
+        f'{_ruler(width)}</div>\n<div class="beside">\n'
         + "".join(
             f'<p class="area" data-layer="{one.name}"{"" if one is layers[0] else " hidden"}>'
-            f"{escape(words.stopped(one.area))}{_left_out(one)}{beside}</p>"
+            f"{escape(words.stopped(one.area))}{_left_out(one)}{beside if one.outline and one.outline.path else ''}</p>"
             for one in layers
         )
         + (_scale(layers[0].level) if layers else "")

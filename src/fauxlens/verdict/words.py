@@ -351,7 +351,9 @@ def card(finding: Finding, width: int = WIDTH) -> tuple[str, ...]:
         parts.append((1, _begun("Not checked", not_checked(finding), width)))
     steps = next_steps(finding)
     if steps:
-        parts.append((1, _begun("Next", steps, width)))
+        # What to do about a file that failed is one sentence, and is told whole.
+        told_next = _begun("Next", steps, width) if finding.error is None else _folded(f"Next: {steps[0]}", width, 4)
+        parts.append((1, told_next))
     while sum(len(lines) for _, lines in parts) > CARD_LINES:
         worst = max(range(len(parts)), key=lambda k: (parts[k][0], k))
         del parts[worst]
