@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from fauxlens.core.files import write_json, write_text
+from fauxlens.core.files import to_json, write_bytes, write_json, write_text
 from fauxlens.core.version import __version__
 from fauxlens.report.html import escape
 from fauxlens.verdict import words
@@ -33,9 +33,9 @@ def write_pages(findings: Sequence[Finding], folder: Path, *, circumstances: Map
     index = folder / "index.html"
     for number, finding in enumerate(findings):
         name = named(finding, number)
-        write_json(folder / f"{name}.json", finding.as_json())
+        write_bytes(folder / f"{name}.json", to_json(finding.as_json()).encode("utf-8"), lasting=False)
         page = page_of(finding, folder, circumstances=told, twin=f"{name}.json", home=None if alone else "index.html")
-        write_text(index if alone else folder / f"{name}.html", page)
+        write_bytes(index if alone else folder / f"{name}.html", page.encode("utf-8"), lasting=False)
     if not alone:
         write_text(index, index_of(findings, folder, circumstances=told))
     write_json(

@@ -71,7 +71,7 @@ def with_marks(finding: Finding, picture: Picture, folder: Path, number: int) ->
     name = f"marks/{named(finding, number)}"
     copy = copy_of(picture.pixels)
     shown = f"{name}-picture{copy.suffix}"
-    write_bytes(folder / shown, copy.data)
+    _write(folder / shown, copy.data)
     marks: dict[str, dict[str, str]] = {}
     for opinion in finding.opinions:
         said = opinion.prediction
@@ -79,18 +79,18 @@ def with_marks(finding: Finding, picture: Picture, folder: Path, number: int) ->
         if said.mask is not None:
             grey = _grey(said.mask)
             files = {"mask": f"{begun}-mask.png", "heatmap": f"{begun}-heatmap.png"}
-            write_bytes(folder / files["mask"], png_of(grey))
-            write_bytes(folder / files["heatmap"], png_of(heatmap_of(picture.pixels, np.nan_to_num(said.mask))))
+            _write(folder / files["mask"], png_of(grey))
+            _write(folder / files["heatmap"], png_of(heatmap_of(picture.pixels, np.nan_to_num(said.mask))))
             if not opinion.is_random:
                 around = outlined(picture.pixels, grey, opinion.level)
                 files["outline"] = f"{begun}-outline.jpg"
-                write_bytes(folder / files["outline"], encode_jpeg(around, 92, "4:4:4"))
+                _write(folder / files["outline"], encode_jpeg(around, 92, "4:4:4"))
             if said.confidence is not None:
                 files["confidence"] = f"{begun}-confidence.png"
-                write_bytes(folder / files["confidence"], png_of(_grey(said.confidence)))
+                _write(folder / files["confidence"], png_of(_grey(said.confidence)))
         elif said.trace is not None:
             files = {"heatmap": f"{begun}-trace.png"}
-            write_bytes(folder / files["heatmap"], png_of(_grey(traced_of(said.trace))))
+            _write(folder / files["heatmap"], png_of(_grey(traced_of(said.trace))))
         else:
             continue
         marks[said.detector] = files
@@ -104,6 +104,11 @@ def with_marks(finding: Finding, picture: Picture, folder: Path, number: int) ->
     )
 
 
+def _write(target: Path, data: bytes) -> None:
+    # A report of many pictures is thousands of files, and can be made again after a power cut.
+    write_bytes(target, data, lasting=False)
+
+
 def _mapped(several: tuple[Evidence, ...], folder: Path, name: str, taken: set[str]) -> tuple[Evidence, ...]:
     found = []
     for one in several:
@@ -112,7 +117,7 @@ def _mapped(several: tuple[Evidence, ...], folder: Path, name: str, taken: set[s
             while file in taken:  # a check may find two things
                 file = file.removesuffix(".png") + "-again.png"
             taken.add(file)
-            write_bytes(folder / file, png_of(_grey(np.clip(one.map, 0, 1))))
+            _write(folder / file, png_of(_grey(np.clip(one.map, 0, 1))))
             one = replace(one, files={**one.files, "map": file})
         found.append(one)
     return tuple(found)

@@ -104,8 +104,9 @@
   sheet.addEventListener("pointermove", follow);
   sheet.addEventListener("pointerdown", follow);
   sheet.addEventListener("dragstart", (event) => event.preventDefault());
-  sheet.addEventListener("pointerleave", () => {
-    if (document.activeElement === sheet) return;
+  sheet.addEventListener("pointerleave", (event) => {
+    // A finger leaves after every tap; its lens stays where it was put.
+    if (event.pointerType === "touch" || document.activeElement === sheet) return;
     shows = false;
     draw();
   });

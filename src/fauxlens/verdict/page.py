@@ -9,6 +9,7 @@ import base64
 import hashlib
 import importlib.resources
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,10 +115,12 @@ def _digest(script: str) -> str:
 
 
 def _verdict(finding: Finding) -> str:
+    # A number must not part from its sign at the end of a line.
+    heading = re.sub(r"([0-9]+ %)", r'<span class="whole">\1</span>', escape(words.sentence(finding)))
     said = [
         '\n<section class="reading" aria-label="Verdict">',
         f'<p class="label">{escape(words.capital(words.LABELS[finding.verdict]))}</p>',
-        f"<h1>{escape(words.sentence(finding))}</h1>",
+        f"<h1>{heading}</h1>",
     ]
     lines = [words.decided(finding), words.disagreement(finding), words.traces_left(finding)]
     if finding.stability is not None and finding.stability.flips:
@@ -224,7 +227,7 @@ def _viewer(finding: Finding, folder: Path, layers: Sequence[Layer]) -> str:
         '<div class="frame">\n'
         f'<div class="sheet" tabindex="0" role="group" aria-label="{escape(alternative + area)}" '
         f'aria-describedby="how" style="aspect-ratio: {width} / {height}">'
-        f'<img class="picture" alt="{escape(alternative + area)}" '
+        f'<img class="picture" alt="{escape(alternative)}" '
         f'src="{data_uri(data, media_type)}">{marked}<canvas class="lens" aria-hidden="true" hidden></canvas></div>\n'
         f'{_ruler(width)}</div>\n<div class="beside">\n'
         + "".join(
