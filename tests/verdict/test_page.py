@@ -34,6 +34,8 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.found.append((tag, dict(attrs)))
+        if tag != "span":  # words inside a line stay together
+            self.texts.append(" ")
 
     def handle_data(self, data: str) -> None:
         self.texts.append(data)
@@ -43,7 +45,7 @@ class Page(HTMLParser):
 
     @property
     def text(self) -> str:
-        return " ".join(" ".join(self.texts).split())
+        return " ".join("".join(self.texts).split())
 
 
 def marked(finding: Finding, folder: Path, number: int = 0) -> Finding:
