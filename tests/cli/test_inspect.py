@@ -49,9 +49,11 @@ def test_the_card_of_one_picture_fits_twelve_lines(run: Run, photo: Path) -> Non
     said = run("inspect", photo, "-d", "npr", "-d", "freqnet", "--weights", "random")
     shown = said.out.splitlines()
     assert len(shown) <= 12
-    assert shown[1].startswith("Inconclusive:")
+    assert shown[0].startswith("Inconclusive: the detector holds random weights")
+    assert max(map(len, shown)) <= 80
     assert "%" not in said.out
-    assert shown[-1].startswith("Not checked:")
+    assert any(line.startswith("Not checked: SynthID") for line in shown)
+    assert any(line.startswith("Next: Find the earliest copy") for line in shown)
 
 
 def test_many_pictures_a_page_and_one_that_is_broken(run: Run, photo: Path, tmp_path: Path) -> None:
@@ -59,9 +61,15 @@ def test_many_pictures_a_page_and_one_that_is_broken(run: Run, photo: Path, tmp_
     out = tmp_path / "out"
     said = run("inspect", tmp_path, "-d", "nfa-vit", "--setting", "nano", "--weights", "random", "--report", out)
     assert said.code == 1
-    assert "1 picture looked at, 1 could not be" in said.out
-    page = (out / "report.html").read_text(encoding="utf-8")
+    shown = said.out.splitlines()
+    assert shown[0] == f"wrote {out / 'index.html'}"
+    assert [line.split()[0] for line in shown[1:4]] == ["verdict", "not", "inconclusive"]
+    assert shown[-1] == "1 picture looked at: 1 inconclusive; 1 could not be"
+    assert any(line.startswith("next (1): the download gave an error page") for line in shown)
+    page = (out / "0002-photo.html").read_text(encoding="utf-8")
     assert "Inconclusive" in page
+    assert 'href="0002-photo.html"' in (out / "index.html").read_text(encoding="utf-8")
+    lines((out / "0002-photo.json").read_text(encoding="utf-8").replace("\n", "") + "\n")
     told = json.loads((out / "report.json").read_text(encoding="utf-8"))["findings"]
     assert [one["status"] for one in told] == ["error", "ok"]
     with Image.open(out / told[1]["mask"]) as mask, Image.open(out / told[1]["heatmap"]) as heat:
@@ -95,7 +103,7 @@ def test_generators_are_told_to_people_as_well(run: Run, photo: Path, tmp_path: 
     said = run("inspect", photo, "-d", "imaginet-identify", "--weights", "random", "--report", out)
     assert said.code == 0
     assert "no score; generators: " in said.out
-    page = (out / "report.md").read_text(encoding="utf-8")
+    page = (out / "index.html").read_text(encoding="utf-8")
     for name in detector_class("imaginet-identify").card.weights[0].labels:
         assert name in said.out
         assert name in page

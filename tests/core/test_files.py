@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -152,3 +153,18 @@ def test_digests_are_those_of_hashlib(size: int, tmp_path: Path) -> None:
     data = bytes(range(256)) * (size // 256 + 1)
     (tmp_path / "x").write_bytes(data[:size])
     assert sha256_of(tmp_path / "x") == hashlib.sha256(data[:size]).hexdigest()
+
+
+@pytest.mark.parametrize("lasting", [True, False])
+def test_one_that_need_not_last_is_still_whole_or_not_there(
+    lasting: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    write_bytes(tmp_path / "a", b"old", lasting=lasting)
+    with contextlib.suppress(RuntimeError), atomic_path(tmp_path / "a", lasting=lasting) as temporary:
+        temporary.write_bytes(b"half")
+        raise RuntimeError
+    assert (tmp_path / "a").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert bool(synced) == lasting

@@ -35,6 +35,11 @@ def say(text: str = "") -> None:
     _print(sys.stdout, (visible(text), ""))
 
 
+def headline(text: str) -> None:
+    """The line of the result that is read first."""
+    _print(sys.stdout, (visible(text), "bold"))
+
+
 def remark(text: str) -> None:
     """One line beside the result."""
     _print(sys.stderr, (visible(text), "dim"))

@@ -51,9 +51,10 @@ def command(
         )
     from fauxlens.detectors import load
     from fauxlens.images.limits import Limits
+    from fauxlens.verdict.index import write_pages
     from fauxlens.verdict.inspect import inspect, pictures_of
     from fauxlens.verdict.marks import with_marks
-    from fauxlens.verdict.page import report_of
+    from fauxlens.verdict.words import with_places
 
     files = pictures_of(paths)
     asked = [
@@ -72,13 +73,11 @@ def command(
         for number, found in enumerate(inspect(files, asked, limits=Limits(max_pixels=max_pixels), marker=marked)):
             progress(number + 1, len(files), "inspect")
             # Masks are as large as the pictures: of a long list only what is said of them is kept.
-            findings.append(found.without_maps())
+            findings.append(with_places(found).without_maps())
             if json:
                 console.say_json(found.as_json(), line=True)
     if report is not None:
-        from fauxlens.report import write_report
-
-        page = write_report(report_of(findings, report).with_provenance(console.circumstances()), report)
+        page = write_pages(findings, report, circumstances=console.circumstances())
         (console.remark if json else console.say)(f"wrote {page}")
     if not json:
         _show(findings)
@@ -86,34 +85,15 @@ def command(
 
 
 def _show(findings: list[Finding]) -> None:
-    from fauxlens.verdict.page import generators, sentence
+    from fauxlens.verdict import words
 
     if len(findings) == 1:
-        finding = findings[0]
-        console.say(f"{finding.path}")
-        console.say(sentence(finding))
-        for one in finding.opinions[:5]:
-            said = one.prediction
-            score = "no score" if said.logit is None else f"score {said.logit:+.3f}, above 0 leans to fake"
-            share = "" if one.edited_share is None else f"; marks {one.edited_share:.1%} of the picture"
-            told = generators(one)
-            share += f"; generators: {told}" if told else ""
-            notes = "".join(f"; {note}" for note in said.notes)
-            console.say(f"  {said.detector} ({one.setting}, {one.weights}): {score}{share}{notes}")
-        if finding.error is None:
-            console.say("Not checked: re-delivery, provenance, private watermarks (see --json or --report).")
+        first, *rest = words.card(findings[0])
+        console.headline(first)
+        for line in rest:
+            console.say(line)
         return
-    rows = []
-    for finding in findings:
-        scores = ", ".join(
-            f"{one.prediction.detector} {'–' if one.prediction.logit is None else format(one.prediction.logit, '+.2f')}"
-            for one in finding.opinions
-        )
-        marked = None if finding.edited_share is None else f"{finding.edited_share:.1%}"
-        rows.append((finding.verdict or "error", marked, scores or finding.reason, finding.path))
-    console.show_table(("verdict", "marked", "scores", "file"), rows)
-    failed = sum(1 for one in findings if one.error is not None)
-    console.say(f"{console.counted(len(findings) - failed, 'picture')} looked at, {failed:,} could not be")
-    reasons = dict.fromkeys(one.reason for one in findings if one.error is None)
-    for reason in reasons:
-        console.say(f"inconclusive: {reason}")
+    head, rows = words.table(findings)
+    console.show_table(head, rows, numbers=(1,))
+    for line in (*words.remarks(findings), words.totals(findings)):
+        console.say(line)

@@ -16,8 +16,11 @@ _CHUNK = 1 << 20
 
 
 @contextlib.contextmanager
-def atomic_path(target: Path) -> Iterator[Path]:
-    """Give a temporary path beside `target`; rename it onto `target` when the block ends well, remove it when not."""
+def atomic_path(target: Path, *, lasting: bool = True) -> Iterator[Path]:
+    """Give a temporary path beside `target`; rename it onto `target` when the block ends well, remove it when not.
+
+    With `lasting` it survives a power cut; without, it is still whole or not there, and many small files are faster.
+    """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     # An own name and exclusive creation, rather than mkstemp, so that the file gets the rights any new file of this
@@ -29,17 +32,19 @@ def atomic_path(target: Path) -> Iterator[Path]:
         raise OSError(fault.errno, fault.strerror, os.fspath(target)) from None
     try:
         yield temporary
-        with temporary.open("rb+") as written:
-            os.fsync(written.fileno())
+        if lasting:
+            with temporary.open("rb+") as written:
+                os.fsync(written.fileno())
         temporary.replace(target)
-        sync_folder(target.parent)
+        if lasting:
+            sync_folder(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def write_bytes(target: Path, data: bytes) -> None:
+def write_bytes(target: Path, data: bytes, *, lasting: bool = True) -> None:
     """Write `data` to `target`, whole or not at all."""
-    with atomic_path(target) as temporary:
+    with atomic_path(target, lasting=lasting) as temporary:
         temporary.write_bytes(data)
 
 

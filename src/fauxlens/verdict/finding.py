@@ -229,6 +229,7 @@ class Finding:
             "edited_share": opinion.edited_share,
             "mask": self.marks.get(said.detector, {}).get("mask"),
             "heatmap": self.marks.get(said.detector, {}).get("heatmap"),
+            "outline": self.marks.get(said.detector, {}).get("outline"),
             "confidence": self.marks.get(said.detector, {}).get("confidence"),
             "notes": list(said.notes),
             "seconds": round(said.seconds, 4),

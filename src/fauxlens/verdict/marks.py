@@ -1,4 +1,4 @@
-"""Masks and heatmaps as files, at the size of the picture."""
+"""Masks, heatmaps and outlines as files at the size of the picture, and a copy of it for the page."""
 
 from __future__ import annotations
 
@@ -13,8 +13,12 @@ from numpy.typing import NDArray
 
 from fauxlens.core.errors import FauxlensError
 from fauxlens.core.files import write_bytes
+from fauxlens.images.encode import encode_jpeg
 from fauxlens.images.picture import Picture
+from fauxlens.verdict.evidence import Evidence
 from fauxlens.verdict.finding import Finding
+from fauxlens.verdict.shown import copy_of, outlined
+from fauxlens.verdict.words import with_places
 
 Pixels = NDArray[np.uint8]
 
@@ -53,24 +57,71 @@ def _grey(shares: NDArray[np.float32]) -> Pixels:
     return cast(Pixels, np.rint(np.nan_to_num(shares) * 255).astype(np.uint8))
 
 
+def named(finding: Finding, number: int) -> str:
+    """What the files of a finding are called: its number, from 1 on, and what of its name is safe everywhere."""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(finding.path).stem)[:60].strip("._-") or "picture"
+    return f"{number + 1:04d}-{stem}"
+
+
 def with_marks(finding: Finding, picture: Picture, folder: Path, number: int) -> Finding:
-    """Write what the detectors mark into `folder`/marks, and say in the finding where it lies."""
+    """Write what is to be seen of a finding into `folder`/marks, and say in the finding where it lies.
+
+    A copy of the picture for the page; a mask, a heatmap and an outline a detector; the maps of the evidence.
+    """
+    name = f"marks/{named(finding, number)}"
+    copy = copy_of(picture.pixels)
+    shown = f"{name}-picture{copy.suffix}"
+    _write(folder / shown, copy.data)
     marks: dict[str, dict[str, str]] = {}
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "_", Path(finding.path).stem)[:60] or "picture"
     for opinion in finding.opinions:
         said = opinion.prediction
-        name = f"marks/{number:04d}-{stem}-{said.detector.replace('+', '-plus')}"
+        begun = f"{name}-{_safe(said.detector.replace('+', '-plus'))}"
         if said.mask is not None:
-            files = {"mask": f"{name}-mask.png", "heatmap": f"{name}-heatmap.png"}
-            write_bytes(folder / files["mask"], png_of(_grey(said.mask)))
-            write_bytes(folder / files["heatmap"], png_of(heatmap_of(picture.pixels, np.nan_to_num(said.mask))))
+            grey = _grey(said.mask)
+            files = {"mask": f"{begun}-mask.png", "heatmap": f"{begun}-heatmap.png"}
+            _write(folder / files["mask"], png_of(grey))
+            _write(folder / files["heatmap"], png_of(heatmap_of(picture.pixels, np.nan_to_num(said.mask))))
+            if not opinion.is_random:
+                around = outlined(picture.pixels, grey, opinion.level)
+                files["outline"] = f"{begun}-outline.jpg"
+                _write(folder / files["outline"], encode_jpeg(around, 92, "4:4:4"))
             if said.confidence is not None:
-                files["confidence"] = f"{name}-confidence.png"
-                write_bytes(folder / files["confidence"], png_of(_grey(said.confidence)))
+                files["confidence"] = f"{begun}-confidence.png"
+                _write(folder / files["confidence"], png_of(_grey(said.confidence)))
         elif said.trace is not None:
-            files = {"heatmap": f"{name}-trace.png"}
-            write_bytes(folder / files["heatmap"], png_of(_grey(traced_of(said.trace))))
+            files = {"heatmap": f"{begun}-trace.png"}
+            _write(folder / files["heatmap"], png_of(_grey(traced_of(said.trace))))
         else:
             continue
         marks[said.detector] = files
-    return replace(finding, marks=marks)
+    taken: set[str] = set()
+    return replace(
+        with_places(finding),
+        picture=shown,
+        marks=marks,
+        provenance=_mapped(finding.provenance, folder, name, taken),
+        evidence=_mapped(finding.evidence, folder, name, taken),
+    )
+
+
+def _write(target: Path, data: bytes) -> None:
+    # A report of many pictures is thousands of files, and can be made again after a power cut.
+    write_bytes(target, data, lasting=False)
+
+
+def _mapped(several: tuple[Evidence, ...], folder: Path, name: str, taken: set[str]) -> tuple[Evidence, ...]:
+    found = []
+    for one in several:
+        if one.map is not None:
+            file = f"{name}-map-{_safe(one.check)}.png"
+            while file in taken:  # a check may find two things
+                file = file.removesuffix(".png") + "-again.png"
+            taken.add(file)
+            _write(folder / file, png_of(_grey(np.clip(one.map, 0, 1))))
+            one = replace(one, files={**one.files, "map": file})
+        found.append(one)
+    return tuple(found)
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name)[:40]
