@@ -53,7 +53,7 @@ def basis(count: int) -> Values:
 
 
 def coefficients(luma: Values, count: int) -> Values:
-    """(rows of blocks, columns of blocks, count) of the whole blocks from the upper left corner on; edges are left out."""
+    """(blocks down, blocks across, count) of the whole blocks from the upper left corner on; edges are left out."""
     down, across = luma.shape[0] // 8, luma.shape[1] // 8
     blocks = luma[: down * 8, : across * 8].reshape(down, 8, across, 8).transpose(0, 2, 1, 3).reshape(-1, 64)
     return (blocks @ basis(count)).reshape(down, across, count)
@@ -70,7 +70,7 @@ def tiles(luma: Values, side: int = 256, each_way: int = 3) -> list[Values]:
 
 
 def over_the_picture(by_block: Values, height: int, width: int) -> Values:
-    """A value a block -> (H, W): interpolated between the blocks' centres, the last one kept where no whole block is."""
+    """A value a block -> (H, W): interpolated between centres of blocks, the last one kept where none is whole."""
     down, across = by_block.shape
     inside = cv2.resize(by_block.astype(np.float32), (across * 8, down * 8), interpolation=cv2.INTER_LINEAR)
     if inside.shape == (height, width):

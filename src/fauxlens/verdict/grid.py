@@ -29,11 +29,12 @@ COUNT = 28
 """Frequencies that are looked at, in zigzag order, the mean of a block (the first) among them only for its place."""
 
 ENOUGH = 10.0
-"""From here on a grid is believed. Never-compressed photos stay below 7 (200 looked at, places and qualities together)."""
+"""From here on a grid is believed; in never-compressed photos none reaches 7."""
 
 _BINS = 512
 # A true grid stands alone; the side peaks of another one come in rows, of like height.
 _ALONE = 1.8
+_BESIDE_OWN = 0.8
 # Frequencies whose steps are smaller than this cluster no more than rounding does.
 _SMALLEST_STEP = 3
 # Gain in log likelihood a block (summed over frequencies), and frequencies that must agree, to believe a first saving.
@@ -124,11 +125,14 @@ def grid_of(scores: Values, *, own: bool) -> Grid | None:
     others = float(best.reshape(8, 8)[rest].max())
     if best[place] < ENOUGH or best[place] < _ALONE * others:
         return None
+    # What shares rows or columns with the file's own grid shares some of its clustering.
+    if own and 0 in (top, left) and best[place] < _BESIDE_OWN * float(scores[0].max()):
+        return None
     return Grid(top, left, _quality_at(scores[place]), float(best[place]))
 
 
 def first_saving(histograms: Histograms, table: tuple[int, ...]) -> First | None:
-    """An earlier saving on the same grid, told from the heaps that it leaves; `table` is that of the last one, zigzag."""
+    """An earlier saving on the same grid, told from its heaps; `table` is that of the last one, zigzag."""
     gains, wanted = _gains(histograms, table)
     sums = gains.sum(1)
     best = int(sums.argmax())
@@ -161,7 +165,7 @@ def saved_once_and_twice(
         at = np.minimum(np.rint(np.abs(centre + away) / last).astype(np.intp), size - 1)
         np.add.at(twice, at, heaps * share)
     # A tenth of the undisturbed one, for no table and no rounding is known exactly.
-    return once + 1e-9, 0.9 * twice + 0.1 * once + 1e-9
+    return np.asarray(once + 1e-9), np.asarray(0.9 * twice + 0.1 * once + 1e-9)
 
 
 def _gains(histograms: Histograms, table: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -196,12 +200,13 @@ def _undisturbed(counts: Values) -> NDArray[np.float64]:
     middle = np.median(counts[places].astype(np.float64), axis=0)
     mirrored = np.concatenate([middle[:, 4:0:-1], middle, np.zeros((COUNT, 4))], axis=1)
     weights = (1, 2, 3, 2, 1)
-    smooth = sum(w * mirrored[:, 2 + k : 2 + k + _BINS] for k, w in enumerate(weights)) / 9 + 0.02
+    parts = np.stack([weight * mirrored[:, 2 + k : 2 + k + _BINS] for k, weight in enumerate(weights)])
+    smooth = parts.sum(0) / 9 + 0.02
     return np.asarray(smooth / smooth.sum(1, keepdims=True))
 
 
 def _quality_at(scores: Values) -> int:
-    """The best quality, or a lower one that fits nearly as well: what keeps to multiples of 8 keeps to those of 4, too."""
+    """The best quality, or a lower one that fits nearly as well: multiples of 8 are multiples of 4, too."""
     best = float(scores.max())
     for index, score in enumerate(scores):
         around = scores[max(0, index - 3) : index + 4]

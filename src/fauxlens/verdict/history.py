@@ -56,11 +56,13 @@ def _saved_twice(picture: Picture, past: Past) -> Evidence | None:
     first = past.first
     if first is None:
         return None
+    lower = past.own_quality is None or first.quality < past.own_quality
+    quality = f" of quality about {first.quality}" if lower else ", probably of a higher quality,"
     return _sign(
         "double_jpeg",
-        f"It was saved as JPEG of quality about {first.quality} before it was saved as this file, on the same grid.",
-        "Saving twice is what most editors and services do; the first saving may have been the camera's, and an earlier "
-        "quality that is higher than this file's is often missed.",
+        f"It was saved as JPEG{quality} before it was saved as this file, on the same grid.",
+        "Saving twice is what most editors and services do, and the first saving may have been the camera's. An "
+        "earlier quality that is higher than this file's is often missed, and its number is then a guess.",
         {"earlier_quality": first.quality, "quality": past.own_quality, "frequencies": first.frequencies,
          "gain": round(first.gain, 4)},
     )  # fmt: skip
@@ -100,10 +102,10 @@ def _resampled(picture: Picture, past: Past) -> Evidence | None:
     factors = " or ".join(f"{factor:g}" for factor in found.factors)
     return _sign(
         "resampled",
-        f"Neighbouring pixels differ more and less in turn, with a period of {1 / found.frequency:.2f} pixels in rows and "
-        f"columns, as after enlarging by {factors}, or after resizing something that was a JPEG.",
-        "The frequency does not tell these apart. Shrinking with a good filter leaves no such sign, strong JPEG wipes it "
-        "out, and decoders of generators that enlarge by two or four can leave it as well.",
+        f"Neighbouring pixels differ more and less in turn, with a period of {1 / found.frequency:.2f} pixels in rows "
+        f"and columns, as after enlarging by {factors}, or after resizing something that was a JPEG.",
+        "The frequency does not tell these apart. Shrinking with a good filter leaves no such sign, strong JPEG wipes "
+        "it out, and decoders of generators that enlarge by two or four can leave it as well.",
         {"frequency": round(found.frequency, 4), "strength": round(found.strength, 2), "factors": list(found.factors)},
     )
 
@@ -127,7 +129,8 @@ def _screenshot(picture: Picture, past: Past) -> Evidence | None:
     return _sign(
         "screenshot",
         f"It may be a screenshot: {', and '.join(hints)}.",
-        "Exported drawings, letterboxed pictures and wallpapers look the same; a screenshot that was cropped is missed.",
+        "Exported drawings, letterboxed pictures and wallpapers look the same; a screenshot that was cropped is "
+        "missed.",
         {"hints": len(hints), "screen_size": size in SCREENS, "bars": round(bars, 4), "flat": round(flat, 4)},
     )
 
@@ -141,9 +144,10 @@ def _recaptured(picture: Picture, past: Past) -> Evidence | None:
     period = 1 / float(np.hypot(off[0].across, off[0].down))
     return _sign(
         "recapture",
-        f"A fine slanted pattern repeats every {period:.1f} pixels over the whole picture, as the moire of a photographed "
-        "screen or print.",
-        "Fabric, fences, blinds and printed halftones in the scene do the same, and most photographed screens show none.",
+        f"A fine slanted pattern repeats every {period:.1f} pixels over the whole picture, as the moire of a "
+        "photographed screen or print.",
+        "Fabric, fences, blinds and printed halftones in the scene do the same, and most photographed screens show "
+        "none.",
         {"across": round(off[0].across, 4), "down": round(off[0].down, 4), "strength": round(off[0].strength, 2)},
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fauxlens.images.picture import Picture
-from fauxlens.verdict.blocks import Values, luma_of
+from fauxlens.verdict.blocks import Values, luma_of, upright
 from fauxlens.verdict.grid import First, Grid, Histograms, first_saving, grid_of, histograms_of, scores_of
 
 
@@ -17,12 +17,17 @@ class Past:
     luma table (zigzag) where the decoded pixels still are what it quantised.
     """
 
-    luma: Values
+    picture: Picture
+    luma: Values  # as stored, before it was turned upright
     histograms: Histograms
     table: tuple[int, ...] | None
     own_quality: int | None
     grid: Grid | None
     first: First | None
+
+    def upright(self, stored: Values) -> Values:
+        """A map over the stored picture as one over the picture that is shown."""
+        return upright(stored, self.picture)
 
     @property
     def earlier_quality(self) -> int | None:
@@ -40,7 +45,7 @@ def past_of(picture: Picture) -> Past:
     grid = grid_of(scores_of(histograms), own=header is not None)
     first = None if table is None else first_saving(histograms, table)
     own = None if header is None or header.quality is None else header.quality.value or header.quality.nearest
-    return Past(luma, histograms, table, own, grid, first)
+    return Past(picture, luma, histograms, table, own, grid, first)
 
 
 def own_table(picture: Picture) -> tuple[int, ...] | None:

@@ -12,6 +12,7 @@ from typing import Literal, cast
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from fauxlens.verdict.blocks import Values
 
@@ -83,7 +84,7 @@ def spectrum_of(luma: Values) -> Spectrum | None:
         counted += 1
     if counted == 0:
         return None
-    both = _above(pattern / counted), _above(roughness / counted)
+    both = _above(_mean(pattern, counted)), _above(_mean(roughness, counted))
     least = max(_LEAST, _by_chance(counted))
     peaks = [*_peaks(both[0], least, "pattern"), *_peaks(both[1], least, "roughness")]
     peaks.sort(key=lambda peak: -peak.strength)
@@ -99,6 +100,10 @@ def _power(window: Values) -> Values:
     return cast(Values, np.abs(np.fft.fftshift(np.fft.fft2(window))) ** 2)
 
 
+def _mean(total: NDArray[np.float64], count: int) -> Values:
+    return np.asarray(total / count, dtype=np.float32)
+
+
 def _above(power: Values) -> Values:
     """Log of power minus its median over a ring of neighbours, in which a peak itself does not stand."""
     level = np.log(power + 1e-3).astype(np.float32)
@@ -111,7 +116,7 @@ def _above(power: Values) -> Values:
 
 
 def _by_chance(windows: int) -> float:
-    """What the log of a mean of `windows` exponential numbers exceeds by chance (Wilson and Hilferty's approximation)."""
+    """What the log of a mean of `windows` exponential numbers rarely exceeds (Wilson and Hilferty)."""
     spread = 1 / (9 * windows)
     return float(3 * np.log(1 - spread + _DEVIATIONS * np.sqrt(spread)) - 3 * np.log(1 - spread))
 
