@@ -59,12 +59,11 @@ def coefficients(luma: Values, count: int) -> Values:
     return (blocks @ basis(count)).reshape(down, across, count)
 
 
-def tiles(luma: Values, side: int = 256, each_way: int = 3) -> list[Values]:
+def tiles(luma: Values, side: int = 160, each_way: int = 3) -> list[Values]:
     """A sample of a picture: all of it where it is small, else tiles spread evenly, their corners on multiples of 8."""
     height, width = luma.shape
     if height * width <= (side * each_way) ** 2:
         return [luma]
-    # A long and narrow picture has more of them along its longer side.
     rows, columns = _spread(height, side, each_way), _spread(width, side, each_way)
     return [luma[top : top + side, left : left + side] for top in rows for left in columns]
 

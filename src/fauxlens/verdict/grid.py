@@ -83,7 +83,7 @@ class Histograms:
 
 
 def histograms_of(luma: Values) -> Histograms:
-    """Those of a sample of the picture, of at most about 600,000 pixels."""
+    """Those of a sample of the picture, of at most about 230,000 pixels."""
     counts = np.zeros((64, COUNT, _BINS), dtype=np.float32)
     patterns = basis(COUNT)
     start = (np.arange(COUNT) * _BINS).astype(np.float32)

@@ -1,8 +1,8 @@
 """The spectrum of what is left of a picture without its content, and the peaks in it that no scene explains.
 
 Two spectra, of windows spread over the picture and averaged: that of the residual (a pattern that repeats with one
-sign, as a decoder's checkerboard or the lines of a screen), and that of the residual's size (a roughness that
-repeats, as interpolation leaves it). Each is compared with its own neighbourhood.
+sign, as a decoder's checkerboard or the lines of a screen), and that of the steps between neighbours without their
+sign (a roughness that repeats, as interpolation leaves it). Each is compared with its own neighbourhood.
 """
 
 from __future__ import annotations
@@ -43,6 +43,11 @@ class Peak:
         return all(abs(8 * f - round(8 * f)) < 0.13 for f in (self.across, self.down))
 
     @property
+    def is_of_halves(self) -> bool:
+        """Whether it repeats every second pixel: in rows, in columns or in both, and not more slowly in either."""
+        return all(min(abs(f), abs(abs(f) - 0.5)) < 0.012 for f in (self.across, self.down))
+
+    @property
     def is_on_an_axis(self) -> bool:
         """Whether it repeats along the rows or the columns alone."""
         return min(abs(self.across), abs(self.down)) < 0.012
@@ -78,7 +83,7 @@ def spectrum_of(luma: Values) -> Spectrum | None:
             continue  # flat: it holds nothing that could repeat
         # Edges are cut down to what grain may be, and every window counts alike.
         residual = np.clip(residual / spread, -6, 6)
-        size = np.abs(residual)
+        size = np.abs(residual - np.roll(residual, 1, 1)) + np.abs(residual - np.roll(residual, 1, 0))
         pattern += _power(residual * taper)
         roughness += _power((size - cv2.blur(size, (17, 17))) * taper)
         counted += 1
@@ -132,5 +137,6 @@ def _peaks(above: Values, least: float, kind: Literal["pattern", "roughness"]) -
         fy, fx = float(frequency[y]), float(frequency[x])
         if np.hypot(fy, fx) < _LOWEST or fy > 0 or (fy == 0 and fx > 0) or (fy == -0.5 and fx > 0):
             continue
-        found.append(Peak(-fx, -fy, float(above[y, x]), kind))
+        # The negative of nothing would be shown with its sign.
+        found.append(Peak(0.0 - fx, 0.0 - fy, float(above[y, x]), kind))
     return found

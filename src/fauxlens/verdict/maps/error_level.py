@@ -23,6 +23,8 @@ QUALITY = 90
 SCALES: tuple[int, ...] = (8, 16, 32)
 """Sides of the squares, in pixels, over which error and roughness are compared; the map is their mean."""
 
+# Rows that are saved at a time; whole blocks, so that a band is saved as it would be in the whole.
+_BAND = 512
 _LIMIT = (
     "It cannot tell editing from texture, sharpening, scaling or saturated colour with certainty: edges and fine "
     "texture change more than smooth places in every photo, and after one more saving of the whole picture most "
@@ -54,9 +56,8 @@ def _by_block(pixels: Pixels) -> tuple[Values, Values]:
     """Mean change and mean step between neighbours, a value a block of eight, in bands of rows."""
     down, across = pixels.shape[0] // 8, pixels.shape[1] // 8
     changes, roughs = [], []
-    # Bands of whole blocks, and of whole pairs of them for the chroma: a band is saved as it would be in the whole.
-    for top in range(0, down * 8, 2048):
-        band = np.ascontiguousarray(pixels[top : min(top + 2048, down * 8), : across * 8])
+    for top in range(0, down * 8, _BAND):
+        band = np.ascontiguousarray(pixels[top : min(top + _BAND, down * 8), : across * 8])
         with Image.open(io.BytesIO(encode_jpeg(band, QUALITY, "4:4:4")), formats=["JPEG"]) as saved:
             again = np.asarray(saved.convert("RGB"), dtype=np.uint8)
         size = (across, len(band) // 8)
@@ -68,8 +69,6 @@ def _by_block(pixels: Pixels) -> tuple[Values, Values]:
 
 
 def _shrunk(values: Pixels, size: tuple[int, int]) -> Values:
-    # Reduced in whole numbers a mean of eight by eight would be rounded: the rows go first, as sums of 16 bits.
-    height = values.shape[0] // 8
-    rows = values.reshape(height, 8, -1).sum(1, dtype=np.uint16).reshape(height, *values.shape[1:])
-    means = cv2.resize(rows.astype(np.float32), (size[0], height), interpolation=cv2.INTER_AREA) / 8
+    # In floating point: whole numbers would be rounded to whole means.
+    means = cv2.resize(values.astype(np.float32), size, interpolation=cv2.INTER_AREA)
     return np.asarray(means if means.ndim == 2 else means.mean(2), dtype=np.float32)

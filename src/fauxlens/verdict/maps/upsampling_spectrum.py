@@ -15,6 +15,9 @@ from fauxlens.verdict.spectrum import SMALLEST_SIDE, spectrum_of
 BRIGHTEST = 6.0
 """Log of power above the neighbourhood that is shown white: four hundred times as strong."""
 
+CLEAR = 4.0
+"""A peak must be this strong to be told in the sentence. Scenes alone leave some up to there, and few beyond."""
+
 _TOLD = 4
 _LIMIT = (
     "It cannot say where, nor by what: resizing, a JPEG's blocks of eight, sensors, scanners and regular things in "
@@ -29,15 +32,17 @@ def upsampling_spectrum(picture: Picture, past: Past) -> Evidence:
         said = f"The picture is too small or too flat for a spectrum (it takes {SMALLEST_SIDE} pixels each way)."
         return Evidence("upsampling_spectrum", said, _LIMIT)
     shown = np.clip(np.maximum(spectrum.pattern, spectrum.roughness) / BRIGHTEST, 0, 1).astype(np.float32)
-    peaks = [peak for peak in spectrum.peaks if not peak.is_of_the_grid]
-    grid = len(spectrum.peaks) - len(peaks)
-    told = ", ".join(f"{abs(one.across):.3f} across and {abs(one.down):.3f} down" for one in peaks[:_TOLD])
+    clear = [peak for peak in spectrum.peaks if peak.strength >= CLEAR]
+    grid = [peak for peak in clear if peak.is_of_the_grid]
+    # Blocks of eight are strongest at slower frequencies; enlarging by two has none but the half.
+    of_blocks = bool(grid) and not grid[0].is_of_halves
+    told = [peak for peak in clear if not peak.is_of_the_grid or (peak.is_of_halves and not of_blocks)]
+    places = ", ".join(f"{abs(one.across):.3f} across and {abs(one.down):.3f} down" for one in told[:_TOLD])
     said = (
-        f"Fine patterns repeat over the whole picture, at {told} cycles a pixel: bright points that stand alone, as "
+        f"Something fine repeats over the whole picture (cycles a pixel: {places}): bright points that stand alone, as "
         "enlarging inside a generator or after it leaves."
-        if peaks
-        else "No fine pattern repeats over the whole picture more than its neighbours do"
-        + (", but for those of blocks of eight or of enlarging by two, four or eight." if grid else ".")
+        if told
+        else "Nothing fine repeats over the whole picture" + (", but for blocks of eight." if of_blocks else ".")
     )
     return Evidence(
         "upsampling_spectrum",
