@@ -70,7 +70,7 @@ def _saved_twice(picture: Picture, past: Past) -> Evidence | None:
 
 def _other_grid(picture: Picture, past: Past) -> Evidence | None:
     grid = past.grid
-    if grid is None or past.own_quality is None:
+    if grid is None or not past.is_jpeg:
         return None
     return _sign(
         "shifted_grid",
@@ -83,7 +83,7 @@ def _other_grid(picture: Picture, past: Past) -> Evidence | None:
 
 def _was_jpeg(picture: Picture, past: Past) -> Evidence | None:
     grid = past.grid
-    if grid is None or past.own_quality is not None:
+    if grid is None or past.is_jpeg:
         return None
     kind = "The pixels show" if picture.facts is None else f"The file is no JPEG ({picture.facts.format}), but shows"
     moved = "" if (grid.top, grid.left) == (0, 0) else f", cropped since ({_place(grid.top, grid.left)})"

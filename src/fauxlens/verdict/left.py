@@ -25,8 +25,8 @@ _JPEG = ((0, 0.0), (60, 0.15), (75, 0.26), (85, 0.40), (95, 0.62), (100, 1.0))
 _FALL = ((0.01, 0.05), (0.04, 0.15), (0.09, 0.5), (0.13, 1.0))
 # The same energy, in squared grey levels -> share. Rounding to whole levels alone gives 0.03.
 _DETAIL = ((0.03, 0.05), (0.06, 0.3), (0.12, 1.0))
-# Shorter side -> share. Not measured: below 96 pixels no detector was trained, below 32 nothing has room.
-_SIDE = ((1, 0.0), (32, 0.1), (96, 1.0))
+# Shorter side -> share. Not measured: below 96 pixels no detector was trained, below 48 nothing has room.
+_SIDE = ((1, 0.0), (48, 0.1), (96, 1.0))
 _SMALLEST = 96
 _WINDOW = 128
 _EACH_WAY = 5

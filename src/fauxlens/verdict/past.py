@@ -25,6 +25,11 @@ class Past:
     grid: Grid | None
     first: First | None
 
+    @property
+    def is_jpeg(self) -> bool:
+        """Whether the file is one, and so has a grid of its own."""
+        return self.picture.facts is not None and self.picture.facts.jpeg is not None
+
     def upright(self, stored: Values) -> Values:
         """A map over the stored picture as one over the picture that is shown."""
         return upright(stored, self.picture)

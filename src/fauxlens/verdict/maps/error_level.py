@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from fauxlens.images.encode import encode_jpeg
+from fauxlens.images.encode import SUBSAMPLINGS, encode_jpeg
 from fauxlens.images.picture import Picture
 from fauxlens.images.shapes import Pixels
 from fauxlens.verdict.blocks import Values, over_the_picture
@@ -36,7 +36,10 @@ def error_level(picture: Picture, past: Past) -> Evidence:
     """The change at quality 90, divided by the local roughness, averaged over three scales and stretched."""
     if min(picture.width, picture.height) < 8:
         return Evidence("error_level", "The picture is too small for a map of error levels.", _LIMIT)
-    change, rough = _by_block(picture.pixels)
+    facts = picture.facts
+    own = None if facts is None or facts.jpeg is None else facts.jpeg.subsampling
+    # With the file's own thinning of colours: another one would change colours everywhere.
+    change, rough = _by_block(picture.pixels, own if own in SUBSAMPLINGS else "4:4:4")
     total = np.zeros_like(change)
     for scale in SCALES:
         size = (scale // 8, scale // 8)
@@ -52,13 +55,13 @@ def error_level(picture: Picture, past: Past) -> Evidence:
     )
 
 
-def _by_block(pixels: Pixels) -> tuple[Values, Values]:
+def _by_block(pixels: Pixels, subsampling: str) -> tuple[Values, Values]:
     """Mean change and mean step between neighbours, a value a block of eight, in bands of rows."""
     down, across = pixels.shape[0] // 8, pixels.shape[1] // 8
     changes, roughs = [], []
     for top in range(0, down * 8, _BAND):
         band = np.ascontiguousarray(pixels[top : min(top + _BAND, down * 8), : across * 8])
-        with Image.open(io.BytesIO(encode_jpeg(band, QUALITY, "4:4:4")), formats=["JPEG"]) as saved:
+        with Image.open(io.BytesIO(encode_jpeg(band, QUALITY, subsampling)), formats=["JPEG"]) as saved:
             again = np.asarray(saved.convert("RGB"), dtype=np.uint8)
         size = (across, len(band) // 8)
         changes.append(_shrunk(cast(Pixels, cv2.absdiff(band, again)), size))
