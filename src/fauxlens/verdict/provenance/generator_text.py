@@ -142,6 +142,7 @@ def _invokeai(texts: Mapping[str, str]) -> Details | None:
     """`invokeai_metadata` of today, `sd-metadata` and `Dream` of the first years."""
     today = _object(texts.get("invokeai_metadata"))
     first = _object(texts.get("sd-metadata"))
+    first = first if isinstance(first.get("image"), dict) or "invoke" in _text(first.get("app_id")).lower() else {}
     dream = _DREAM.match(texts.get("Dream", "")[:20_000].strip())
     graph = _object(texts.get("invokeai_graph")) or _object(texts.get("invokeai_workflow"))
     if not (today or first or dream or graph):

@@ -20,10 +20,11 @@ _SMALLEST = 32
 _BAR = 24  # grey levels up to which a border is a bar
 ASPECT = 0.04
 """How far two aspect ratios may be apart; thumbnails are a few pixels off by rounding to blocks."""
-ALIKE, UNLIKE = 0.90, 0.60
-"""Correlation of grey levels from which on two pictures are the same, and below which they are others."""
-LOCAL = 1.5
-"""By how many standard deviations of the picture a place of the thumbnail may differ, an eighth of a side wide."""
+UNLIKE = 0.60
+"""Correlation of grey levels below which two pictures are others."""
+LOCAL, OUTSTANDING = 0.9, 11.0
+"""By how many standard deviations of the picture a place an eighth of a side wide may differ, and how many times as much
+as half of all places. Other curves of light, sharper shrinking and a shift of pixels stay below 10 times."""
 
 _LIMIT = (
     "Cameras and programs make thumbnails in their own ways, and some programs forget to renew them after harmless "
@@ -35,11 +36,15 @@ Grey = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """How a thumbnail and the picture compare: `aspect` as a share, `correlation`, and the largest local difference."""
+    """How a thumbnail and the picture compare: `aspect` as a share, `correlation`, and the largest local difference.
+
+    `outstanding` is how many times as large it is as the median one.
+    """
 
     aspect: float
     correlation: float
     local: float
+    outstanding: float
     turned: int  # quarter turns that the thumbnail needs
     difference: Grey | None = None  # local, at the size of the thumbnail, in standard deviations
 
@@ -61,7 +66,9 @@ def _held(pixels: Pixels, thumbnail: Pixels, turned: int) -> Likeness:
     correlation = float((ours * theirs).mean())
     window = max(3, min(height, width) // 8)
     difference = cv2.blur(np.abs(ours - theirs), (window, window))
-    return Likeness(aspect, correlation, float(difference.max()), turned, difference)
+    largest = float(difference.max())
+    outstanding = largest / (float(np.median(difference)) + 0.05)
+    return Likeness(aspect, correlation, largest, outstanding, turned, difference)
 
 
 def _level(grey: Pixels) -> Grey:
@@ -105,7 +112,7 @@ def check(subject: Subject) -> Told:
     details = {
         "thumbnail": [int(thumbnail.shape[1]), int(thumbnail.shape[0])], "aspect_difference": round(found.aspect, 4),
         "correlation": round(found.correlation, 4), "local_difference": round(found.local, 3),
-        "turned": 90 * found.turned,
+        "outstanding": round(found.outstanding, 2), "turned": 90 * found.turned,
     }  # fmt: skip
     return Told((Evidence("thumbnail", sentence, _LIMIT, "edited", "weak", details, map=_map(found, pixels)),))
 
@@ -115,7 +122,7 @@ def _sentence(found: Likeness) -> str | None:
         return "The thumbnail inside the file shows another picture, or another part of it, than the file does."
     if found.aspect > ASPECT:
         return "The thumbnail inside the file has another shape than the picture: it was cropped or stretched later."
-    if found.correlation < ALIKE or found.local > LOCAL:
+    if found.local > LOCAL and found.outstanding > OUTSTANDING:
         return (
             "The thumbnail inside the file differs from the picture in places, as after a change to the picture alone."
         )

@@ -90,9 +90,14 @@ def _compared(leanings: NDArray[np.float32], program: str, message: tuple[int, .
     means -= means.mean()
     wanted -= wanted.mean()
     size = float(np.sqrt((means**2).sum() * (wanted**2).sum()))
-    correlation = float((means * wanted).sum()) / size if size > _FLAT else 0.0
+    # At every place where the message could begin; it does at the first one only.
+    everywhere = np.fft.irfft(np.fft.rfft(means) * np.fft.rfft(wanted).conj(), length) / max(size, _FLAT)
+    correlation = float(everywhere[0]) if size > _FLAT else 0.0
+    # Stripes and tiles in step with the message make neighbouring places alike, so that fewer of them count than there
+    # are. Then the message fits elsewhere too, and by how well it does there, chance is larger.
+    elsewhere = max(1.0, float((everywhere[1:] ** 2).mean()) * (length - 1))
     degrees = length - 2
-    student = correlation * np.sqrt(degrees / max(1e-12, 1 - correlation**2))
+    student = correlation * np.sqrt(degrees / max(1e-12, 1 - correlation**2) / elsewhere)
     chance = 2 * len(MESSAGES) * float(stdtr(degrees, -student))
     return Match(program, int(((means > 0) == (wanted > 0)).sum()), length, min(1.0, chance))
 
