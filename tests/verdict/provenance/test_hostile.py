@@ -154,9 +154,9 @@ HOSTILE = hostile()
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_files_take_no_more_than_a_moment(name):
     format_, data = HOSTILE[name]
-    begun = time.perf_counter()
+    begun = time.process_time()  # other work on the machine does not count
     all_of(data, PICTURES[format_])
-    assert time.perf_counter() - begun < 3.0  # measured: none above 0.6 s on one core
+    assert time.process_time() - begun < 2.0
 
 
 def test_a_check_that_fails_is_told_and_costs_nothing_else(tmp_path, monkeypatch):

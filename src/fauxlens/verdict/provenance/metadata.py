@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from fauxlens.verdict.evidence import Evidence
@@ -110,12 +111,12 @@ def _camera(subject: Subject) -> list[Evidence]:
     make, model = (short(said.text(tag), 80) for tag in (exif.MAKE, exif.MODEL))
     # Some programs that generate keep their settings where the camera's name belongs.
     make, model = ("" if one.startswith(_COPIED) else one for one in (make, model))
-    taken = short(said.text(exif.TAKEN), 40)
+    taken = _date(said.text(exif.TAKEN))
     settings = [name for name, tag in (("exposure time", exif.EXPOSURE), ("sensitivity", exif.ISO)) if tag in said.tags]
     details = {
         "make": make or None, "model": model or None, "lens": short(said.text(exif.LENS_MODEL), 80) or None,
-        "taken": taken or None, "digitised": short(said.text(exif.DIGITISED), 40) or None,
-        "saved": short(said.text(exif.DATE), 40) or None, "place_stated": said.has_place, "settings": settings,
+        "taken": taken or None, "digitised": _date(said.text(exif.DIGITISED)) or None,
+        "saved": _date(said.text(exif.DATE)) or None, "place_stated": said.has_place, "settings": settings,
         "maker_note": exif.MAKER_NOTE in said.tags,
     }  # fmt: skip
     if make or model:
@@ -133,3 +134,8 @@ def _camera(subject: Subject) -> list[Evidence]:
         sentence = f"The file holds {' and '.join(there)} of a photo, but names no camera."
         return [Evidence("camera", sentence, _CAMERA_LIMIT, details=details)]
     return []
+
+
+def _date(text: str) -> str:
+    # Cameras whose clock was never set write blanks or zeros.
+    return short(text, 40) if re.search(r"[1-9]\d{3}", text[:40]) else ""

@@ -23,8 +23,8 @@ ASPECT = 0.04
 UNLIKE = 0.60
 """Correlation of grey levels below which two pictures are others."""
 LOCAL, OUTSTANDING = 0.9, 11.0
-"""By how many standard deviations of the picture a place an eighth of a side wide may differ, and how many times as much
-as half of all places. Other curves of light, sharper shrinking and a shift of pixels stay below 10 times."""
+"""By how many standard deviations of the picture a place an eighth of a side wide may differ, and how many times as
+much as half of all places. Other curves of light, sharper shrinking and a shift of pixels stay below 10 times."""
 
 _LIMIT = (
     "Cameras and programs make thumbnails in their own ways, and some programs forget to renew them after harmless "
@@ -52,6 +52,11 @@ class Likeness:
 def compared(pixels: Pixels, thumbnail: Pixels) -> Likeness:
     """The best of the four ways to hold the thumbnail against the picture."""
     grey = np.asarray(cv2.cvtColor(thumbnail, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+    scale = 4 * max(thumbnail.shape[:2]) / max(pixels.shape[:2])
+    if scale < 1:  # once for the four ways
+        size = tuple(max(1, round(scale * side)) for side in pixels.shape[1::-1])
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    pixels = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
     return max((_held(pixels, np.rot90(grey, turned), turned) for turned in range(4)), key=lambda one: one.correlation)
 
 
@@ -61,7 +66,7 @@ def _held(pixels: Pixels, thumbnail: Pixels, turned: int) -> Likeness:
     aspect = abs(width / height * pixels.shape[0] / pixels.shape[1] - 1)
     small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
     # Both a little soft: how sharp a thumbnail is depends on who shrank it.
-    ours = _level(np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), dtype=np.uint8))
+    ours = _level(np.asarray(small, dtype=np.uint8))
     theirs = _level(thumbnail)
     correlation = float((ours * theirs).mean())
     window = max(3, min(height, width) // 8)

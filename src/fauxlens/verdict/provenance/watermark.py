@@ -27,6 +27,7 @@ SMALLEST = 256 * 256
 
 CHANCE = 1e-8
 _FLAT = 1e-9
+_ENOUGH = 2_000_000  # pixels
 """How likely a match may be at random, over all messages and both orders of colours together."""
 
 MESSAGES: dict[str, tuple[int, ...]] = {
@@ -69,14 +70,24 @@ def best_match(pixels: Pixels) -> Match | None:
 def leanings_of(pixels: Pixels, *, swapped: bool = False) -> NDArray[np.float32]:
     """How each block leans, row by row, of RGB pixels: -1 to a bit 0, 1 to a bit 1; `swapped` takes red for blue."""
     height, width = (side // 4 * 4 for side in pixels.shape[:2])
+    # The message repeats from row to row, so that the upper part of a large picture says it as often as is needed.
+    height = min(height, max(_ENOUGH // width // 8, 1) * 8)
     order = cv2.COLOR_BGR2YUV if swapped else cv2.COLOR_RGB2YUV
-    u = cv2.cvtColor(np.ascontiguousarray(pixels[:height, :width]), order)[..., 1].astype(np.float32)
-    approximation = (u[0::2, 0::2] + u[0::2, 1::2] + u[1::2, 0::2] + u[1::2, 1::2]) / 2
+    u = cv2.extractChannel(cv2.cvtColor(np.ascontiguousarray(pixels[:height, :width]), order), 1).astype(np.float32)
+    # The mean of each 2 x 2, times two: what the wavelet gives.
+    halved = cv2.resize(u, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+    approximation: NDArray[np.float32] = np.asarray(2 * halved, dtype=np.float32)
     rows, columns = approximation.shape[0] // 4, approximation.shape[1] // 4
-    blocks = approximation[: 4 * rows, : 4 * columns].reshape(rows, 4, columns, 4).swapaxes(1, 2).reshape(-1, 16)
-    largest = np.abs(blocks[:, 1:]).max(axis=1)
+    inside = approximation[: 4 * rows, : 4 * columns]
+    inside[::4, ::4] = 0  # the first one of each block does not count, and none is below zero
+    largest = _largest_of_four(_largest_of_four(inside, 0), 1).ravel()
     # Remainders near 0 and 18 say nothing, those near 9 and 27 most; a hard limit would count them alike.
     return np.asarray(-np.sin(largest * np.float32(2 * np.pi / SCALE)), dtype=np.float32)
+
+
+def _largest_of_four(values: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
+    first, second, third, fourth = (values[k::4] if axis == 0 else values[:, k::4] for k in range(4))
+    return np.maximum(np.maximum(first, second), np.maximum(third, fourth))
 
 
 def _compared(leanings: NDArray[np.float32], program: str, message: tuple[int, ...]) -> Match:
