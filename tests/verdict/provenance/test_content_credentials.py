@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import sys
 
 import pytest
 
@@ -26,7 +27,7 @@ CONTAINERS = {
 @pytest.fixture
 def without_library(monkeypatch):
     """As if it were not installed, whether it is or not."""
-    monkeypatch.setitem(__import__("sys").modules, "c2pa", None)
+    monkeypatch.setitem(sys.modules, "c2pa", None)
 
 
 @pytest.mark.parametrize("format_", CONTAINERS)
@@ -161,6 +162,57 @@ def test_a_report_that_says_nothing(odd):
     assert credentials_from(report("Valid", **wrong))[0] is not None
 
 
+class Library:
+    """What is asked of c2pa-python, with an answer that the test gives."""
+
+    def __init__(self, answer: object) -> None:
+        self.answer, self.settings = answer, None
+        self.Context, self.Reader = self, self
+
+    def from_dict(self, settings):
+        self.settings = settings
+        return self
+
+    def try_create(self, media_type, stream, context):
+        assert media_type == "image/png"
+        assert stream.read(4) == b"\x89PNG"
+        assert context is self
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return None if self.answer is None else self
+
+    def json(self):
+        return json.dumps(self.answer)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "strength", "unchecked"),
+    [
+        (report("Valid"), "valid", "strong", ""),
+        (report("Trusted"), "trusted", "strong", ""),
+        (report("Invalid"), "invalid", "weak", ""),
+        (None, "unchecked", "strong", "it finds none"),
+        (ValueError("a box too long"), "unchecked", "strong", "a box too long"),
+        ([], "unchecked", "strong", "no active manifest"),
+    ],
+)
+def test_what_becomes_of_the_answer_of_the_library(ask, monkeypatch, answer, state, strength, unchecked):
+    library = Library(answer)
+    monkeypatch.setitem(sys.modules, "c2pa", library)
+    told = ask(made.store_in_png(saved("PNG"), WHOLE))
+    found = told.evidence[0]
+    assert (found.details["state"], found.leans, found.strength) == (state, "generated", strength)
+    assert library.settings["verify"]["remote_manifest_fetch"] is False
+    assert library.settings["verify"]["ocsp_fetch"] is False
+    assert (unchecked in told.not_checked[0]) if unchecked else told.not_checked == ()
+
+
 # --- with the library, where it is installed ---
 
 needs_library = pytest.mark.skipif(
@@ -230,7 +282,7 @@ def test_a_signature_is_validated_and_a_change_is_seen(ask):
 def test_with_and_without_the_library_the_same_is_read(ask, monkeypatch):
     data = signed(made.PARTLY)
     with_it = ask(data).evidence[0]
-    monkeypatch.setitem(__import__("sys").modules, "c2pa", None)
+    monkeypatch.setitem(sys.modules, "c2pa", None)
     without = ask(data).evidence[0]
     assert (with_it.leans, with_it.details["claims"]) == (without.leans, without.details["claims"])
     assert with_it.details["signer"] == without.details["signer"] == "Toy Pictures"

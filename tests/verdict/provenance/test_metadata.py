@@ -122,6 +122,31 @@ def test_a_credit_that_speaks_of_a_part(find):
     assert find(data, "software").leans == "edited"
 
 
+def test_a_system_that_is_stated_whatever_its_name(find):
+    data = made.xmp_in_png(saved("PNG"), made.xmp('Iptc4xmpExt:AISystemUsed="Toy Painter 9"'))
+    found = find(data, "software")
+    assert (found.leans, found.strength) == ("generated", "weak")
+    assert "'Toy Painter 9'" in found.sentence
+
+
+def test_agencies_and_people_are_no_programs(ask):
+    block = made.photoshop(made.iim({80: "A. Person", 110: "An Agency", 115: "A Paper"}))
+    data = with_segments(saved("JPEG"), (0xED, b"Photoshop 3.0\0" + block))
+    data = made.xmp_in_jpeg(data, made.xmp('photoshop:Credit="An Agency"'))
+    assert [one.check for one in ask(data).evidence] == ["jpeg_tables", "origin"]
+    data = with_segments(
+        saved("JPEG"), (0xED, b"Photoshop 3.0\0" + made.photoshop(made.iim({110: "Made with Google AI"})))
+    )
+    assert [one.leans for one in ask(data).evidence] == ["generated", "none"]
+
+
+def test_heic(find):
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    data = saved("HEIF", exif=b"Exif\0\0" + CAMERA, xmp=STATED)
+    assert "NIKON" in find(data, "camera").sentence
+    assert find(data, "source_type").leans == "generated"
+
+
 def test_credentials_elsewhere_are_told_and_not_fetched(ask):
     told = ask(made.xmp_in_png(saved("PNG"), made.xmp('dcterms:provenance="https://example.org/manifest.c2pa"')))
     assert [one.check for one in told.evidence] == ["remote_credentials"]

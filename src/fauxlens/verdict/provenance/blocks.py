@@ -12,11 +12,11 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 from PIL import Image
 
-from fauxlens.core.errors import MissingExtra
 from fauxlens.core.optional import need
 from fauxlens.verdict.provenance.exif import decoded
 from fauxlens.verdict.provenance.iptc import resource
@@ -262,23 +262,19 @@ def _tiff(data: bytes, blocks: Blocks) -> None:
             blocks.iptc += (found,)
 
 
-def _heif(data: bytes, blocks: Blocks) -> None:
+def _heif(opener: str, data: bytes, blocks: Blocks) -> None:
     for name, payload in _top_boxes(data):
         # A full box: version and flags, a purpose, where further boxes lie, and then the store.
         purpose, _, rest = payload[20:].partition(b"\0")
         if name == b"uuid" and payload[:16] == _C2PA_UUID and purpose == b"manifest" and blocks.c2pa is None:
             blocks.c2pa = rest[8:]
     try:
-        plugin: Any = need("pillow_heif", "formats", "reading HEIC")
-        plugin.register_heif_opener()
-    except MissingExtra:
-        pass  # AVIF does without
-    try:
+        if opener == "HEIF":
+            plugin: Any = need("pillow_heif", "formats", "reading HEIC")
+            plugin.register_heif_opener()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(
-                io.BytesIO(data), formats=[name for name in ("AVIF", "HEIF") if name in Image.OPEN]
-            ) as image:
+            with Image.open(io.BytesIO(data), formats=[opener]) as image:
                 exif, xmp = image.info.get("exif"), image.info.get("xmp")
     except Exception:  # decoders fail on hostile bytes in a dozen ways, and none of them matters here
         blocks.fault("metadata that the decoder cannot read")
@@ -310,6 +306,6 @@ _READERS: dict[str, Callable[[bytes, Blocks], None]] = {
     "webp": _webp,
     "gif": _gif,
     "tiff": _tiff,
-    "avif": _heif,
-    "heic": _heif,
+    "avif": partial(_heif, "AVIF"),
+    "heic": partial(_heif, "HEIF"),
 }

@@ -12,9 +12,12 @@ from fauxlens.verdict.provenance.source_types import SourceType, named_in, sourc
 from fauxlens.verdict.provenance.told import WRITABLE, Subject, Told, listed, quoted, short
 
 _SOURCE = ("DigitalSourceType", "DigitalSourcefileType", "digitalSourceType")
-_TOOLS = ("CreatorTool", "softwareAgent", "Software", "HistorySoftwareAgent", "Credit", "AISystemUsed")
-_PNG_TOOLS = frozenset(("software", "source", "creator", "credit", "creationtool", "generator"))
-_IIM_TOOLS = frozenset(("Program", "Credit", "Source"))
+_TOOLS = ("CreatorTool", "softwareAgent", "Software")
+_PNG_TOOLS = frozenset(("software", "creationtool", "generator"))
+# Where people and agencies stand too, so that only the name of a program that generates says anything.
+_CREDITS = ("Credit", "Source", "creator", "AISystemUsed")
+_PNG_CREDITS = frozenset(("credit", "source", "creator", "author"))
+_IIM_CREDITS = frozenset(("Credit", "Source", "Byline"))
 _CAMERA_LIMIT = (
     "Camera data are easily copied into any file and easily changed. They do not show that a camera took the picture."
 )
@@ -67,9 +70,9 @@ def _source_types(subject: Subject) -> list[Evidence]:
 
 
 def _programs(subject: Subject) -> list[Evidence]:
-    names = _named_programs(subject)
-    generators = _by(names, generator_in)
-    parts = _by(names, part_generator_in)
+    names, credits = _named_programs(subject), _named_in_credits(subject)
+    generators = _by([*names, *credits], generator_in)
+    parts = _by([*names, *credits], part_generator_in)
     editors = {name: said for name, said in _by(names, editor_in).items() if said not in generators.values()}
     found: list[Evidence] = []
     for name, said in generators.items():
@@ -79,6 +82,11 @@ def _programs(subject: Subject) -> list[Evidence]:
     for name, said in parts.items():
         sentence = f"The file names a program that generated a part of the picture: {name} (as '{short(said, 80)}')."
         found.append(Evidence("software", sentence, WRITABLE, "edited", "weak", {"generator": name, "as": short(said)}))
+    for said in subject.xmp.values("AISystemUsed")[:1]:
+        if generator_in(said) is None:
+            sentence = f"The file states that a generative system was used: {quoted([said])}."
+            limit = f"It does not say for how much of the picture. {WRITABLE}"
+            found.append(Evidence("software", sentence, limit, "generated", "weak", {"as": short(said)}))
     if editors:
         sentence = f"The file was saved by an editor: {', '.join(list(editors)[:3])}."
         limit = "Most published photos went through one, for light and size alone. It shows no local change."
@@ -91,8 +99,18 @@ def _programs(subject: Subject) -> list[Evidence]:
 
 def _named_programs(subject: Subject) -> list[str]:
     names = [subject.exif.text(exif.SOFTWARE), *subject.xmp.values(*_TOOLS)]
-    names += [value for key, value in subject.iptc if key in _IIM_TOOLS]
+    names += [value for key, value in subject.iptc if key == "Program"]
     names += [value for key, value in subject.blocks.texts if key.lower().replace(" ", "") in _PNG_TOOLS]
+    return _distinct(names)
+
+
+def _named_in_credits(subject: Subject) -> list[str]:
+    names = [*subject.xmp.values(*_CREDITS), *(value for key, value in subject.iptc if key in _IIM_CREDITS)]
+    names += [value for key, value in subject.blocks.texts if key.lower() in _PNG_CREDITS]
+    return _distinct(names)
+
+
+def _distinct(names: list[str]) -> list[str]:
     return list(dict.fromkeys(one.strip() for one in names if one.strip() and len(one) < 2000))[:_MOST]
 
 
