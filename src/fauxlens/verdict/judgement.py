@@ -24,11 +24,13 @@ from fauxlens.detectors import store as stores
 from fauxlens.detectors.detector import Detector, Loaded
 from fauxlens.evaluate.calibration import Calibration, calibration_from
 from fauxlens.metrics.arrays import Floats, numbers, same_length
-from fauxlens.metrics.interval import clopper_pearson
+from fauxlens.metrics.interval import Estimate, clopper_pearson
 from fauxlens.verdict.finding import Answer, Axis, Verdict
 
 KIND = "fauxlens-judgement"
 AXES: tuple[Axis, ...] = get_args(Axis)
+NAMED: dict[Axis, Verdict] = {"whole_image": "generated", "local_edit": "edited"}
+"""The verdict of each question; fakes are labelled by the same word."""
 
 SHARE = 0.01
 """Of real pictures, how many at most may get the verdict edited or generated."""
@@ -39,7 +41,6 @@ LEVEL = 0.95
 
 _FOLDER = "judgements"
 _CARD = "card.json"
-_ABOVE: dict[Axis, Verdict] = {"whole_image": "generated", "local_edit": "edited"}
 
 
 class Counted(NamedTuple):
@@ -106,7 +107,7 @@ class Judgement:
             )  # fmt: skip
         verdict: Verdict = "inconclusive"
         if self.high is not None and logit > self.high:
-            verdict = _ABOVE[self.axis]
+            verdict = NAMED[self.axis]
         elif logit < self.low:
             verdict = "no_sign"
         chance = float(self.calibration.probability(logit))
@@ -204,7 +205,8 @@ class Band:
     reals: int
     origins: int  # of the reals
     above: int  # reals above it
-    upper: float  # with 95 % confidence, at most so many of other reals lie above it
+    expected: Estimate  # of other reals of the same kind, the share above it
+    upper: float  # with 95 % confidence at most this
     fakes: int
     below: int  # fakes below it
     named: int  # fakes above it
@@ -289,6 +291,7 @@ def band(
         reals=len(reals),
         origins=origins,
         above=0 if place is None else int(pictures_above[place]),
+        expected=Estimate(0.0, 0.0, 0.0, LEVEL) if place is None else _expected(float(origins_above[place]), origins),
         upper=0.0
         if place is None
         else clopper_pearson(float(origins_above[place]), origins, level=LEVEL, side="upper").high,
@@ -310,6 +313,17 @@ def _above(reals: Floats, groups: npt.NDArray[np.str_]) -> tuple[Floats, Floats,
         return np.concatenate([np.cumsum(here[::-1])[::-1][1:], [0.0]])
 
     return values, beyond(np.ones(len(reals))), np.minimum(beyond(weight), len(sizes)), len(sizes)
+
+
+def _expected(above: float, origins: int) -> Estimate:
+    """The share of new values above a threshold that leaves `above` of `origins` known ones above it.
+
+    It follows the law Beta(above + 1, origins - above), whatever the values' own law is (Wilks 1941).
+    """
+    from scipy.special import betaincinv
+
+    ends = betaincinv(above + 1, origins - above, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Estimate((above + 1) / (origins + 1), float(ends[0]), float(ends[1]), LEVEL, "order statistic", origins)
 
 
 def _finite(given: npt.ArrayLike, name: str) -> Floats:
