@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from fauxlens.core.errors import BadPredictions, BadSetting, UnknownName
 from fauxlens.core.names import unknown
+from fauxlens.detectors.load import without_numbers
 from fauxlens.detectors.table import detector_class
 from fauxlens.evaluate.calibration import NO_SPLIT, Calibration, calibrate, rows_of_split, unseen_parts
 from fauxlens.evaluate.predictions import Judged
@@ -144,7 +145,6 @@ def _judgement(part: Judged, calibration: Calibration, laid: Band, axis: Axis) -
             f"Only {laid.origins:,} independent real pictures were at hand; to promise at most {laid.share:.1%} false "
             f"alarms takes {laid.wanted:,}."
         )
-    options = facts.get("options") or {}
     return Judgement(
         detector=str(facts.get("detector", "unknown")),
         weights_sha256=str(facts["weights_sha256"]),
@@ -156,8 +156,19 @@ def _judgement(part: Judged, calibration: Calibration, laid: Band, axis: Axis) -
         trained_on=_trained_on(facts.get("detector"), facts.get("weights")),
         limits=tuple(limits),
         setting=facts.get("setting") or None,
-        options=dict(options),
+        options=_options(facts),
     )
+
+
+def _options(facts: Mapping[str, Any]) -> dict[str, str | int | None]:
+    """All options of the detector as it was asked: with another value the same weights give other logits."""
+    given = dict(facts.get("options") or {})
+    try:
+        usual = without_numbers(detector_class(str(facts.get("detector"))), facts.get("setting") or None)
+    except UnknownName:  # predictions of something that is not in our tables
+        return given
+    found = {name: getattr(usual, name) for name in usual.options}
+    return {name: value if isinstance(value, int | None) else str(value) for name, value in {**found, **given}.items()}
 
 
 def _trained_on(detector: str | None, weights: str | None) -> str:

@@ -75,7 +75,7 @@ class Judgement:
     limits: tuple[str, ...] = ()  # whole sentences
     calibrated_on: str = ""  # in words; made of the calibration where nothing is given
     setting: str | None = None  # None: any
-    options: Mapping[str, str | int | None] = field(default_factory=dict)  # those that were not left as they were
+    options: Mapping[str, str | int | None] = field(default_factory=dict)  # with which it was asked; others: any
     version: str = __version__
 
     def __post_init__(self) -> None:
@@ -144,7 +144,7 @@ def read_judgement(path: Path) -> Judgement:
         return Judgement(**told)
     except FileNotFoundError:
         raise BadSetting("no such judgement", where=path, hint="`fauxlens calibrate` makes one") from None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as bad:
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as bad:
         raise BadSetting(
             "not a judgement of ours", where=path, got=str(bad).splitlines()[0],
             hint="delete it, and calibrate again: `fauxlens calibrate`",
@@ -346,12 +346,4 @@ def _places(detector: Detector, axis: Axis, store: Path | None) -> Iterator[Path
 def _is_meant(judgement: Judgement, detector: Detector) -> bool:
     if judgement.setting not in (None, detector.setting):
         return False
-    if not detector.options:
-        return True
-    from fauxlens.detectors.load import without_numbers
-
-    usual = without_numbers(type(detector), detector.setting)
-    return all(
-        str(getattr(detector, name)) == str(judgement.options.get(name, getattr(usual, name)))
-        for name in detector.options
-    )
+    return all(str(getattr(detector, name, None)) == str(value) for name, value in judgement.options.items())
