@@ -102,6 +102,8 @@ def _show(found: Fitted) -> None:
         console.say(f"  left out: {count:,} {why}")
     after = "not known: too few origins" if fit.ece_after is None else f"{fit.ece_after:.3f}"
     console.say(f"calibration error (ECE): {fit.ece_before:.3f} before, {after} after, on pictures held back in turn")
+    if fit.ece_after is not None and fit.ece_after > fit.ece_before:
+        console.say("  the fit made it worse: take --method temperature, which fits less, or more pictures")
     high = "never gives a verdict" if band.high is None else f"above {band.high:+.3f} the verdict"
     console.say(f"band: below {band.low:+.3f} no sign, {high}, between them inconclusive")
     console.say(f"promise: {band.sentence}")
