@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from fauxlens.core.files import atomic_path, sha256_of, to_json, write_bytes, write_json, write_text
+from fauxlens.core.files import atomic_path, sha256_of, to_json, to_json_line, write_bytes, write_json, write_text
 
 posix = pytest.mark.skipif(os.name != "posix", reason="rights and signals of POSIX")
 
@@ -152,3 +152,14 @@ def test_digests_are_those_of_hashlib(size: int, tmp_path: Path) -> None:
     data = bytes(range(256)) * (size // 256 + 1)
     (tmp_path / "x").write_bytes(data[:size])
     assert sha256_of(tmp_path / "x") == hashlib.sha256(data[:size]).hexdigest()
+
+
+def test_names_that_are_no_letters_are_written_and_read_back(tmp_path: Path) -> None:
+    name = os.fsdecode(b"no-\xff-letter \xf0\x9f\x98\x80") if sys.platform != "win32" else "no-\udcff-letter"
+    for ascii_only in (False, True):
+        assert json.loads(to_json({name: [name]}, ascii_only=ascii_only).encode("utf-8")) == {name: [name]}
+    write_json(tmp_path / "a.json", {"path": name})
+    assert json.loads((tmp_path / "a.json").read_bytes()) == {"path": name}
+    assert json.loads(to_json_line({"path": name}).encode("utf-8")) == {"path": name}
+    write_text(tmp_path / "a.txt", f"{name}\n")
+    assert (tmp_path / "a.txt").read_text("utf-8").startswith("no-\\udcff-letter")

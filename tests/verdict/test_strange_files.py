@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from fauxlens.cli.main import main
 from fauxlens.core.errors import UnreadableImage
+from fauxlens.detectors.table import DETECTORS
 from fauxlens.verdict.finding import Finding
 from fauxlens.verdict.inspect import inspect
-from strange_files import EITHER, OK, strange_files
+from strange_files import EITHER, ODD_NAMES, OK, strange_files
 from tiny_detector import Tiny
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes and links of a POSIX file system")
@@ -97,3 +99,18 @@ def test_the_command_says_a_line_of_json_for_each_and_ends_with_one(told: dict[P
         else:
             assert "error" not in one
             assert len(one["detectors"]) == 1
+
+
+def test_odd_names_reach_the_page_and_the_terminal(
+    told: dict[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(DETECTORS, "tiny", "tiny_detector:Tiny")
+    paths = [path for path in told if path.name in ODD_NAMES]
+    assert len(paths) > 15
+    line = ["inspect", "-d", "tiny", "--weights", "random", "-q", "--report", str(tmp_path / "page"), "--"]
+    assert main([*line, *map(str, paths)]) == 0
+    shown = capsys.readouterr().out
+    assert "\\u202egpj.jpg" in shown
+    assert "\u202e" not in shown
+    listed = json.loads(next((tmp_path / "page").glob("*.json")).read_text("utf-8"))
+    assert [one["path"] for one in listed["findings"]] == [str(path) for path in paths]
