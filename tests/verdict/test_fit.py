@@ -13,7 +13,7 @@ from fauxlens.core.errors import BadPredictions, BadSetting, UnknownName
 from fauxlens.evaluate.predictions import Judged, judged, predictions_of
 from fauxlens.manifest.manifest import Manifest
 from fauxlens.manifest.sample import Sample
-from fauxlens.verdict.fit import FEWEST, fit_judgement
+from fauxlens.verdict.fit import FEWEST, fit_judgement, together
 
 FACTS = {"detector": "npr", "weights": "w", "weights_sha256": "ab" * 32, "setting": "published",
          "options": {"showing": "native"}, "random": False}  # fmt: skip
@@ -151,3 +151,19 @@ def test_a_detector_of_somebody_else_is_judged_as_well() -> None:
     assert one.options == {"showing": "native"}
     ours = fit_judgement(asked(facts={"weights": "progan", "options": {}})).judgement
     assert ours.options == {"showing": "resize"}
+
+
+def test_deliveries_are_pictures_of_their_own_and_of_one_origin() -> None:
+    given = asked()
+    # A degraded copy keeps the ids of its originals.
+    found = together([given, given])
+    assert (len(found), len(set(found.manifest.column("id").to_pylist()))) == (800, 800)
+    assert found.logit.tolist() == [*given.logit, *given.logit]
+    twice, once = fit_judgement(found), fit_judgement(given)
+    assert (twice.band.reals, twice.band.origins, once.band.origins) == (400, 200, 200)
+    assert (twice.band.high, twice.band.low, twice.band.upper) == (once.band.high, once.band.low, once.band.upper)
+    assert together([given]) is given
+    alone = together([asked(origin=None), asked(origin=None)])
+    assert len(set(alone.groups.tolist())) == 400
+    with pytest.raises(BadPredictions, match="weights_sha256: the files are of detectors that differ"):
+        together([given, asked(facts={"weights_sha256": "cd" * 32})])

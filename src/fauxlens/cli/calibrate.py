@@ -10,6 +10,7 @@ import typer
 
 from fauxlens.cli import console
 from fauxlens.cli.options import AsJson, RootOption
+from fauxlens.cli.score import entries_of
 from fauxlens.core.errors import BadSetting
 
 if TYPE_CHECKING:
@@ -27,10 +28,15 @@ class Question(StrEnum):
 
 def command(
     predictions: Annotated[
-        Path, typer.Argument(help="A file that `fauxlens predict` wrote.", metavar="PREDICTIONS.PARQUET")
+        list[str],
+        typer.Argument(
+            help="Files that `fauxlens predict` wrote: of the pictures, and of degraded copies of them.",
+            metavar="PREDICTIONS.PARQUET...",
+        ),
     ],
     manifest: Annotated[
-        Path, typer.Option("--manifest", "-m", help="The manifest that was predicted.", metavar="M.PARQUET")
+        list[Path],
+        typer.Option("--manifest", "-m", help="The manifest that was predicted; repeatable.", metavar="M.PARQUET"),
     ],
     split: Annotated[
         str | None,
@@ -58,15 +64,15 @@ def command(
     json: AsJson = False,
 ) -> int:
     """Fit probability and abstain band of a detector on your own labelled pictures; `inspect` judges by them then."""
-    from fauxlens.evaluate.predictions import judged, read_predictions
-    from fauxlens.manifest.manifest import read_manifest
-    from fauxlens.verdict.fit import fit_judgement
+    from fauxlens.evaluate.predictions import judged
+    from fauxlens.verdict.fit import fit_judgement, together
     from fauxlens.verdict.judgement import place_in_store, read_judgement
 
     if output is not None and output.suffix.lower() != ".json":
         raise BadSetting("a judgement is saved as .json", where=output, got=output.suffix or "no suffix")
+    entries = entries_of(predictions, manifest, root)
     found = fit_judgement(
-        judged(read_predictions(predictions), read_manifest(manifest, root=root)),
+        together([judged(one.predictions, one.manifest) for one in entries]),
         axis=axis.value, split=split, method=method, share=share, strict=strict,
     )  # fmt: skip
     one = found.judgement

@@ -9,13 +9,15 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from fauxlens.core.errors import BadPredictions, BadSetting, UnknownName
 from fauxlens.core.names import unknown
 from fauxlens.detectors.load import without_numbers
 from fauxlens.detectors.table import detector_class
 from fauxlens.evaluate.calibration import NO_SPLIT, Calibration, calibrate, rows_of_split, unseen_parts
-from fauxlens.evaluate.predictions import Judged
+from fauxlens.evaluate.predictions import Judged, Predictions
+from fauxlens.manifest.manifest import Manifest
 from fauxlens.metrics.arrays import Flags
 from fauxlens.metrics.image import auc
 from fauxlens.verdict.finding import Axis
@@ -71,6 +73,40 @@ def fit_judgement(
         judgement = _with_counts(judgement, part, verdicts)
     others = Counter(f"{one}, another question" for one in labels if one not in ("real", NAMED[question]))
     return Fitted(judgement, laid, {**judged.left_out, **dict(sorted(others.items()))})
+
+
+def together(several: Sequence[Judged]) -> Judged:
+    """The same detector on several sets, degraded copies of one another among them, as one set.
+
+    A copy keeps the ids of its originals; here each delivery is a picture of its own, of the same origin.
+    """
+    if len(several) == 1:
+        return several[0]
+    if not several:
+        raise BadPredictions("no predictions were given", wanted="at least one file that `fauxlens predict` wrote")
+    for name in ("detector", "weights_sha256", "setting", "options"):
+        told = [one.predictions.facts.get(name) for one in several]
+        if any(one != told[0] for one in told):
+            raise BadPredictions(
+                "the files are of detectors that differ, so their scores are not comparable", where=name,
+                wanted=told[0], got=next(one for one in told if one != told[0]),
+            )  # fmt: skip
+    samples = [
+        replace(sample, id=f"{number}:{sample.id}", origin=sample.origin or sample.id)
+        for number, one in enumerate(several)
+        for sample in one.manifest
+    ]
+    tables = [one.predictions.table.take(pa.array(one.rows)) for one in several]
+    left_out: Counter[str] = Counter()
+    for one in several:
+        left_out.update(one.left_out)
+    first = several[0].predictions
+    return Judged(
+        Manifest.from_samples(samples, several[0].manifest.root),
+        Predictions(pa.concat_tables(tables), first.folder, first.facts),
+        np.arange(len(samples)),
+        dict(sorted(left_out.items())),
+    )
 
 
 def _refuse_meaningless(judged: Judged) -> None:
