@@ -76,7 +76,7 @@ def test_a_file_of_ones_own_is_not_used(made: Path, run: Run, tmp_path: Path) ->
     target = tmp_path / "mine.json"
     said = run("calibrate", made / "p.parquet", "-m", made / "m.parquet", "-o", target, "--strict")
     assert said.code == 0
-    assert "never gives a verdict" in said.out
+    assert "never generated, between them inconclusive" in said.out
     assert "`fauxlens inspect` does not look there" in said.out
     assert read_judgement(target).high is None
     assert judgement_for(load("npr", made / "npr.pth", options=NATIVE)) == ()

@@ -98,6 +98,8 @@ def command(
 
 
 def _show(found: Fitted) -> None:
+    from fauxlens.verdict.judgement import NAMED
+
     one, band = found.judgement, found.band
     fit = one.calibration
     console.say(
@@ -110,7 +112,8 @@ def _show(found: Fitted) -> None:
     console.say(f"calibration error (ECE): {fit.ece_before:.3f} before, {after} after, on pictures held back in turn")
     if fit.ece_after is not None and fit.ece_after > fit.ece_before:
         console.say("  the fit made it worse: take --method temperature, which fits less, or more pictures")
-    high = "never gives a verdict" if band.high is None else f"above {band.high:+.3f} the verdict"
+    named = NAMED[one.axis]
+    high = f"never {named}" if band.high is None else f"above {band.high:+.3f} {named}"
     console.say(f"band: below {band.low:+.3f} no sign, {high}, between them inconclusive")
     console.say(f"promise: {band.sentence}")
     if band.high is not None:
