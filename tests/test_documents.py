@@ -15,6 +15,7 @@ import torch
 import broken
 from fauxlens.cli.main import main
 from fauxlens.detectors import load
+from labelled import knowing_weights, labelled_photos
 from landscapes import photo_folder
 
 HOUSE = Path(__file__).resolve().parent.parent
@@ -65,6 +66,9 @@ def test_every_block_of_the_readme_runs(photos, capsys):
 
 @pytest.mark.parametrize("document", sorted(p.name for p in (HOUSE / "docs").glob("*.md")))
 def test_every_block_of_the_documents_runs(document, photos):
+    if document == "calibrate.md":
+        labelled_photos(photos / "labelled", 24)
+        knowing_weights(photos / "downloads" / "npr.pth")
     for language, text in blocks(f"docs/{document}"):
         if language == "python":
             exec(compile(text, document, "exec"), {})

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from fauxlens.core.files import atomic_path, sha256_of, to_json, write_bytes, write_json, write_text
+from fauxlens.core.files import atomic_path, sha256_of, to_json, to_json_line, write_bytes, write_json, write_text
 
 posix = pytest.mark.skipif(os.name != "posix", reason="rights and signals of POSIX")
 
@@ -168,3 +168,14 @@ def test_one_that_need_not_last_is_still_whole_or_not_there(
     assert (tmp_path / "a").read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert bool(synced) == lasting
+
+
+def test_names_that_are_no_letters_are_written_and_read_back(tmp_path: Path) -> None:
+    name = os.fsdecode(b"no-\xff-letter \xf0\x9f\x98\x80") if sys.platform != "win32" else "no-\udcff-letter"
+    for ascii_only in (False, True):
+        assert json.loads(to_json({name: [name]}, ascii_only=ascii_only).encode("utf-8")) == {name: [name]}
+    write_json(tmp_path / "a.json", {"path": name})
+    assert json.loads((tmp_path / "a.json").read_bytes()) == {"path": name}
+    assert json.loads(to_json_line({"path": name}).encode("utf-8")) == {"path": name}
+    write_text(tmp_path / "a.txt", f"{name}\n")
+    assert (tmp_path / "a.txt").read_text("utf-8").startswith("no-\\udcff-letter")

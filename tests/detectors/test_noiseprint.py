@@ -55,3 +55,15 @@ def test_a_large_picture_is_shown_in_tiles_whose_margins_count_for_nothing() -> 
     prepared = load("noiseprint++", "random").prepare(np.zeros((64, 1300, 3), np.uint8))
     assert {view.margin for view in prepared.views} == {17}
     assert prepared.notes == ("seen in 2 tiles of at most 1024x64",)
+
+
+def test_several_pictures_that_do_not_fit_one_pass_are_told_of_as_alone() -> None:
+    detector = load("noiseprint++", "random")
+    # Two of these are more than the network takes at once on a processor.
+    pictures = [np.random.default_rng(seed).integers(0, 256, (184, 184, 3), dtype=np.uint8) for seed in range(2)]
+    together = detector.predict(pictures, batch_size=2)
+    for one, picture in zip(together, pictures, strict=True):
+        (alone,) = detector.predict([picture])
+        assert one.trace is not None
+        assert alone.trace is not None
+        assert np.abs(one.trace - alone.trace).max() < 1e-5

@@ -16,6 +16,7 @@ from fauxlens.metrics.image import auc, balanced_accuracy
 from fauxlens.metrics.interval import (
     Estimate,
     bootstrap,
+    clopper_pearson,
     delong,
     delong_interval,
     delong_test,
@@ -265,3 +266,25 @@ def test_mcnemar_of_many_and_of_wrong() -> None:
 def test_an_estimate_is_told_in_a_line() -> None:
     assert str(Estimate(0.5, 0.25, 0.75)) == "0.500 (0.250 to 0.750)"
     assert Estimate(0.5, 0.25, 0.75).half_width == 0.25
+
+
+@given(of=st.integers(1, 400), share=EIGHTHS, level=st.sampled_from((0.9, 0.95, 0.99)))
+@settings(max_examples=40, deadline=None)
+def test_clopper_pearson_is_scipys_exact_interval(of: int, share: float, level: float) -> None:
+    from scipy.stats import binomtest
+
+    hits = round(share * of)
+    found = clopper_pearson(hits, of, level=level)
+    exact = binomtest(hits, of).proportion_ci(level, method="exact")
+    assert (found.value, found.low, found.high) == pytest.approx((hits / of, exact.low, exact.high), abs=1e-9)
+    upper = clopper_pearson(hits, of, level=level, side="upper")
+    one_sided = binomtest(hits, of, alternative="less").proportion_ci(level, method="exact")
+    assert (upper.low, upper.high) == pytest.approx((0.0, one_sided.high), abs=1e-9)
+
+
+def test_clopper_pearson_of_parts_lies_between_whole_counts_and_nothing_is_nothing() -> None:
+    ends = [clopper_pearson(hits, 50).high for hits in (2, 2.5, 3)]
+    assert ends == sorted(ends)
+    assert math.isnan(clopper_pearson(0, 0).high)
+    with pytest.raises(BadSetting, match="no counts"):
+        clopper_pearson(3, 2)

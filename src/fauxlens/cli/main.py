@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 from fauxlens.cli import (
     align,
     audit,
+    calibrate,
     compare,
     console,
     degrade,
@@ -109,6 +110,7 @@ app.command("prune")(prune.command)
 app.command("predict")(predict.command)
 app.command("score")(score.command)
 app.command("compare")(compare.command)
+app.command("calibrate")(calibrate.command)
 app.command("leaderboard")(leaderboard.command)
 app.command("detectors")(detectors.command)
 app.command("protocols")(protocols.command)

@@ -7,12 +7,14 @@ import hashlib
 import json
 import math
 import os
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 _CHUNK = 1 << 20
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 @contextlib.contextmanager
@@ -49,8 +51,11 @@ def write_bytes(target: Path, data: bytes, *, lasting: bool = True) -> None:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write `text` to `target` as UTF-8 with LF endings, whole or not at all."""
-    write_bytes(target, text.encode("utf-8"))
+    """Write `text` to `target` as UTF-8 with LF endings, whole or not at all.
+
+    What is no letter in any encoding (a byte of a file's name that could not be read as one) is spelt out.
+    """
+    write_bytes(target, text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(target: Path, value: Any) -> None:
@@ -70,7 +75,8 @@ def to_json(value: Any, *, ascii_only: bool = False) -> str:
       "rate": null
     }
     """
-    return json.dumps(_finite(value), indent=2, sort_keys=True, ensure_ascii=ascii_only, allow_nan=False) + "\n"
+    text = json.dumps(_finite(value), indent=2, sort_keys=True, ensure_ascii=ascii_only, allow_nan=False)
+    return _encodable(text) + "\n"
 
 
 def to_json_line(value: Any, *, ascii_only: bool = False) -> str:
@@ -79,7 +85,7 @@ def to_json_line(value: Any, *, ascii_only: bool = False) -> str:
     >>> to_json_line({"rate": float("inf"), "done": 1})
     '{"done": 1, "rate": null}\\n'
     """
-    return json.dumps(_finite(value), sort_keys=True, ensure_ascii=ascii_only, allow_nan=False) + "\n"
+    return _encodable(json.dumps(_finite(value), sort_keys=True, ensure_ascii=ascii_only, allow_nan=False)) + "\n"
 
 
 def sync_folder(folder: Path) -> None:
@@ -99,6 +105,11 @@ def sha256_of(path: Path) -> str:
         while chunk := stream.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def _encodable(written: str) -> str:
+    """JSON in which half letters, which names of files may hold and UTF-8 has no bytes for, are spelt as escapes."""
+    return _HALF.sub(lambda found: f"\\u{ord(found.group()):04x}", written)
 
 
 def _finite(value: Any) -> Any:

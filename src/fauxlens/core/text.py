@@ -6,6 +6,8 @@ from __future__ import annotations
 _UNSEEN = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code != 10}
 _UNSEEN |= {code: f"\\u{code:04x}" for code in (0x200E, 0x200F, 0x2028, 0x2029, *range(0x202A, 0x202F))}
 _UNSEEN |= {code: f"\\u{code:04x}" for code in range(0x2066, 0x206A)}
+# Halves of letters, as which bytes of a name are kept that could not be read; no encoding has bytes for them.
+_UNSEEN |= {code: f"\\u{code:04x}" for code in range(0xD800, 0xE000)}
 
 
 def visible(text: str, *, one_line: bool = False) -> str:

@@ -24,7 +24,7 @@ from fauxlens.core.files import write_json
 from fauxlens.core.names import unknown
 from fauxlens.core.version import __version__
 from fauxlens.evaluate.predictions import Judged
-from fauxlens.metrics.arrays import Flags, Floats
+from fauxlens.metrics.arrays import Flags, Floats, Integers
 from fauxlens.metrics.image import ece
 
 METHODS: dict[str, str] = {
@@ -36,6 +36,8 @@ METHODS: dict[str, str] = {
 
 KIND = "fauxlens-calibration"
 FOLDS = 5
+NO_SPLIT = "none"
+"""What pictures are asked for by that belong to no split."""
 _TEST_WORDS = frozenset(("test", "tests", "testing", "testset", "eval", "evaluation", "holdout", "heldout"))
 
 
@@ -105,16 +107,13 @@ def calibration_from(told: Mapping[str, Any]) -> Calibration:
 
 
 def calibrate(judged: Judged, *, split: str = "val", method: str = "platt", date: str | None = None) -> Calibration:
-    """Fit on the pictures of one split; refused: a test split by name, and pictures whose origin is in one as well."""
+    """Fit on the pictures of one split; refused: a test split by name, and pictures whose origin is in one as well.
+
+    "none" stands for the pictures that are in no split.
+    """
     if method not in METHODS:
         raise unknown(method, METHODS, "calibration method")
-    _refuse_test(split)
-    splits = judged.manifest.column("split").to_pylist()
-    keep = np.asarray([one == split for one in splits], dtype=np.bool_)
-    if not keep.any():
-        there_are = ", ".join(sorted({one or "none" for one in splits}))
-        raise BadPredictions("no picture of this split is predicted", wanted=split, got=f"splits: {there_are}")
-    _refuse_shared_origins(judged, keep, split)
+    keep = rows_of_split(judged, split)
     fake, logit, groups = judged.fake[keep], judged.logit[keep], judged.groups[keep]
     if not np.isfinite(logit).all():
         raise BadPredictions("this detector gives no verdicts to calibrate", got=judged.predictions.title)
@@ -141,6 +140,18 @@ def calibrate(judged: Judged, *, split: str = "val", method: str = "platt", date
         ece_fitted=ece(fake, applied(method, numbers, logit)),
         date=date or datetime.now(UTC).date().isoformat(),
     )
+
+
+def rows_of_split(judged: Judged, split: str) -> Flags:
+    """(N,) the pictures of a split that may be fitted on; refused are the same as by `calibrate`."""
+    _refuse_test(split)
+    splits = [one or NO_SPLIT for one in judged.manifest.column("split").to_pylist()]
+    keep = np.asarray([one == split for one in splits], dtype=np.bool_)
+    if not keep.any():
+        there_are = ", ".join(sorted(set(splits)))
+        raise BadPredictions("no picture of this split is predicted", wanted=split, got=f"splits: {there_are}")
+    _refuse_shared_origins(judged, keep, split)
+    return keep
 
 
 def fit(method: str, fake: Flags, logit: Floats) -> dict[str, tuple[float, ...]]:
@@ -174,6 +185,17 @@ def fit(method: str, fake: Flags, logit: Floats) -> dict[str, tuple[float, ...]]
     return {"slope": (slope,), "offset": (float(found.intercept_[0]),)}
 
 
+def unseen_parts(fake: Flags, groups: npt.NDArray[np.str_]) -> list[tuple[Integers, Integers]]:
+    """Five times, rows to fit on and rows to look at, which share no origin; none where there are too few origins."""
+    from sklearn.model_selection import GroupKFold
+
+    if len(set(groups.tolist())) < FOLDS:
+        return []
+    parts = list(GroupKFold(FOLDS).split(fake, fake, groups))
+    # A fit wants both classes.
+    return parts if all(fake[seen].any() and not fake[seen].all() for seen, _ in parts) else []
+
+
 def applied(method: str, numbers: Mapping[str, tuple[float, ...]], logit: Floats) -> Floats:
     """Probabilities of logits by the numbers of a fit.
 
@@ -189,19 +211,14 @@ def applied(method: str, numbers: Mapping[str, tuple[float, ...]], logit: Floats
 
 def _unseen_error(method: str, fake: Flags, logit: Floats, groups: npt.NDArray[np.str_]) -> float | None:
     """The error over parts that a fit on the others had not seen; None where there are too few origins for that."""
-    from sklearn.model_selection import GroupKFold
-
-    if len(set(groups.tolist())) < FOLDS:
-        return None
+    parts = unseen_parts(fake, groups)
     told = np.empty(len(fake), dtype=np.float64)
-    for seen, unseen in GroupKFold(FOLDS).split(logit, fake, groups):
-        if fake[seen].all() or not fake[seen].any():
-            return None
+    for seen, unseen in parts:
         try:
             told[unseen] = applied(method, fit(method, fake[seen], logit[seen]), logit[unseen])
         except BadPredictions:  # a part on which the detector is no better than chance
             return None
-    return ece(fake, told)
+    return ece(fake, told) if parts else None
 
 
 def _refuse_test(split: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,6 +44,35 @@ _READERS: dict[str, Callable[[Source], Header]] = {
     "avif": read_avif_header,
     "heic": read_heic_header,
 }
+_UNREAD_PICTURES: tuple[tuple[bytes, str], ...] = (
+    (b"\0\0\0\x0cjP  ", "a JPEG 2000 picture"),
+    (b"\xff\x4f\xff\x51", "a JPEG 2000 picture"),
+    (b"\xff\x0a", "a JPEG XL picture"),
+    (b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
+    (b"8BPS", "a Photoshop document"),
+    (b"\0\0\1\0", "an icon"),
+    (b"icns", "an icon"),
+    (b"DDS ", "a DirectDraw surface"),
+    (b"%!PS", "a PostScript drawing"),
+    (b"\xc5\xd0\xd3\xc6", "a PostScript drawing"),
+    (b"qoif", "a QOI picture"),
+    (b"#?RADIANCE", "a Radiance picture"),
+    (b"\x76\x2f\x31\x01", "an OpenEXR picture"),
+    (b"FUJIFILMCCD-RAW", "a raw file of a camera"),
+)
+_OTHER_THINGS: tuple[tuple[bytes, str], ...] = (
+    (b"%PDF", "a PDF document"),
+    (b"PK\3\4", "a ZIP archive or an office document"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"7z\xbc\xaf", "a 7-Zip archive"),
+    (b"\x1a\x45\xdf\xa3", "a film (Matroska or WebM)"),
+    (b"ID3", "a sound file"),
+)
+"""What people give by mistake, by its first bytes; named so that they know what they have."""
+_PNM = re.compile(rb"P[1-7]\s")
+_SVG = re.compile(rb"<svg[\s>]|<!doctype svg")
+_FILM_BRANDS = (b"mp4", b"iso", b"M4V", b"qt  ", b"3gp", b"avc")
 _HEIC_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"))
 _AVIF_BRANDS = frozenset((b"avif", b"avis"))
 _JPEG_COLOURS = {1: "grey", 3: "rgb", 4: "cmyk"}
@@ -221,6 +251,19 @@ def _no_picture(source: Source, where: str) -> UnreadableImage:
     if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body", b"<script")) or b"<html" in start:
         hint = "the download gave an error page instead of the picture; fetch it again"
         return UnreadableImage("a web page saved under a picture's name", reason="html", where=where, hint=hint)
+    if (kind := _named_by(head, _UNREAD_PICTURES)) or _PNM.match(head) or _SVG.search(start):
+        what = kind or ("a drawing (SVG), made of lines and not of pixels" if _SVG.search(start) else "a PNM picture")
+        return UnreadableImage(
+            f"{what}, which is not read here", reason="unsupported", where=where,
+            wanted=", ".join(sorted(_SUFFIXES)), hint="convert it to PNG; what made it may leave traces of its own",
+        )  # fmt: skip
+    kind = _named_by(head, _OTHER_THINGS)
+    if kind is None and head[4:8] == b"ftyp" and head[8:12].startswith(_FILM_BRANDS):
+        kind = "a film"
+    if kind is not None:
+        return UnreadableImage(
+            f"{kind}, not a picture", reason="not-an-image", where=where, hint="give the pictures that are in it"
+        )
     return UnreadableImage(
         "no picture format that is known here",
         reason="not-an-image",
@@ -229,3 +272,7 @@ def _no_picture(source: Source, where: str) -> UnreadableImage:
         got=f"bytes {head[:8].hex(' ')}",
         hint="is the download complete?",
     )
+
+
+def _named_by(head: bytes, known: tuple[tuple[bytes, str], ...]) -> str | None:
+    return next((what for start, what in known if head.startswith(start)), None)

@@ -21,6 +21,7 @@ import os
 import stat
 import threading
 import warnings
+import zlib
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,7 +29,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageFile, PngImagePlugin, UnidentifiedImageError
 
 from fauxlens.core.errors import BadShape, FauxlensError, MissingExtra, UnreadableImage
 from fauxlens.core.optional import need
@@ -57,6 +58,7 @@ _TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _PLAIN_MODES = frozenset(("RGB", "L", "1"))
 _ALPHA_MODES = frozenset(("RGBA", "LA", "PA", "La", "RGBa"))
 
@@ -152,6 +154,8 @@ def _decode(data: bytes, facts: FileFacts, limits: Limits, colour: str, where: s
     notes: list[str] = []
     if facts.format == "avif" and "exif" in facts.metadata:
         data = _without_exif_item(data)
+    elif facts.format == "png":
+        data = _without_long_texts(data, notes)
     with Image.open(io.BytesIO(data), formats=[_PILLOW_NAMES[facts.format]]) as image:
         # The decoder must see the picture that was let through, not a larger one hidden behind our header reader.
         limits.check_pixels(image.width, image.height, where)
@@ -192,6 +196,34 @@ def _without_exif_item(avif: bytes) -> bytes:
     at = avif.find(b"iinf")
     end = at + int.from_bytes(avif[max(at - 4, 0) : max(at, 0)], "big")
     return avif[:at] + avif[at:end].replace(b"Exif", b"skip") + avif[end:] if at > 0 else avif
+
+
+def _without_long_texts(png: bytes, notes: list[str]) -> bytes:
+    """A PNG without its texts, and without a profile that unpacks to more than Pillow would take.
+
+    Texts are no part of the picture, but Pillow unpacks them and gives the picture up if one is too long for it: a
+    workflow with pictures in it, or a bomb.
+    """
+    if not any(name in png for name in (*_PNG_TEXTS, b"iCCP")):
+        return png
+    kept, at = [png[:8]], 8
+    while at + 12 <= len(png):
+        name, end = png[at + 4 : at + 8], at + 12 + int.from_bytes(png[at : at + 4], "big")
+        if name == b"iCCP" and _unpacks_to_more_than(PngImagePlugin.MAX_TEXT_CHUNK, png[at + 8 : end - 4]):
+            notes.append("the ICC profile could not be used (it is too large); the numbers are taken as sRGB")
+        elif name not in _PNG_TEXTS:
+            kept.append(png[at:end])
+        at = end
+    return b"".join([*kept, png[at:]])
+
+
+def _unpacks_to_more_than(limit: int, profile: bytes) -> bool:
+    """Whether the payload of an iCCP chunk does; its name and one byte for the method stand before the packed part."""
+    packed = profile[profile.find(b"\0") + 2 :]
+    try:
+        return len(zlib.decompressobj().decompress(packed, limit + 1)) > limit
+    except zlib.error:  # Pillow says what is wrong with it
+        return False
 
 
 def _to_8_bit(image: Image.Image, facts: FileFacts, where: str, notes: list[str]) -> Image.Image:
@@ -333,6 +365,11 @@ def _decoding_failed(bad: Exception, data: bytes, facts: FileFacts, where: str) 
     unidentified = isinstance(bad, UnidentifiedImageError)
     if unidentified and data[:4] == b"MM\0+":
         return UnreadableImage("a big-endian BigTIFF, which no decoder here reads", reason="unsupported", where=where)
+    if facts.jpeg is not None and (facts.jpeg.precision != 8 or facts.jpeg.lossless):
+        what = "a lossless JPEG" if facts.jpeg.lossless else f"a JPEG of {facts.jpeg.precision} bits a channel"
+        return UnreadableImage(
+            f"{what}, which no decoder here reads", reason="unsupported", where=where, hint="convert it to PNG"
+        )
     said = "its header cannot be read" if unidentified else (str(bad).splitlines() or [type(bad).__name__])[0]
     cut_off = "truncated" in said.lower() or _is_cut_off(data, facts.format)
     return UnreadableImage(

@@ -47,7 +47,8 @@ class NoiseExtractor(nn.Sequential):
                 at_once, (count, _, height, width) = STRIP_PIXELS.get(maps.device.type, 2**18), maps.shape
                 together = max(1, 2 * at_once // (height * width))
                 if count > together:
-                    return torch.cat([self(part) for part in torch.split(maps, together)])
+                    # Not `self(part)`: a subclass may give something else than a map.
+                    return torch.cat([NoiseExtractor.forward(self, part) for part in torch.split(maps, together)])
                 # Few rows would mean that the two remembered ones are copied about for nothing.
                 rows = max(at_once // width, 16)
                 if 2 * rows < height:

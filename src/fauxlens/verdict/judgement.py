@@ -24,11 +24,13 @@ from fauxlens.detectors import store as stores
 from fauxlens.detectors.detector import Detector, Loaded
 from fauxlens.evaluate.calibration import Calibration, calibration_from
 from fauxlens.metrics.arrays import Floats, numbers, same_length
-from fauxlens.metrics.interval import clopper_pearson
+from fauxlens.metrics.interval import Estimate, clopper_pearson
 from fauxlens.verdict.finding import Answer, Axis, Verdict
 
 KIND = "fauxlens-judgement"
 AXES: tuple[Axis, ...] = get_args(Axis)
+NAMED: dict[Axis, Verdict] = {"whole_image": "generated", "local_edit": "edited"}
+"""The verdict of each question; fakes are labelled by the same word."""
 
 SHARE = 0.01
 """Of real pictures, how many at most may get the verdict edited or generated."""
@@ -39,7 +41,6 @@ LEVEL = 0.95
 
 _FOLDER = "judgements"
 _CARD = "card.json"
-_ABOVE: dict[Axis, Verdict] = {"whole_image": "generated", "local_edit": "edited"}
 
 
 class Counted(NamedTuple):
@@ -74,7 +75,7 @@ class Judgement:
     limits: tuple[str, ...] = ()  # whole sentences
     calibrated_on: str = ""  # in words; made of the calibration where nothing is given
     setting: str | None = None  # None: any
-    options: Mapping[str, str | int | None] = field(default_factory=dict)  # those that were not left as they were
+    options: Mapping[str, str | int | None] = field(default_factory=dict)  # with which it was asked; others: any
     version: str = __version__
 
     def __post_init__(self) -> None:
@@ -106,7 +107,7 @@ class Judgement:
             )  # fmt: skip
         verdict: Verdict = "inconclusive"
         if self.high is not None and logit > self.high:
-            verdict = _ABOVE[self.axis]
+            verdict = NAMED[self.axis]
         elif logit < self.low:
             verdict = "no_sign"
         chance = float(self.calibration.probability(logit))
@@ -143,7 +144,7 @@ def read_judgement(path: Path) -> Judgement:
         return Judgement(**told)
     except FileNotFoundError:
         raise BadSetting("no such judgement", where=path, hint="`fauxlens calibrate` makes one") from None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as bad:
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as bad:
         raise BadSetting(
             "not a judgement of ours", where=path, got=str(bad).splitlines()[0],
             hint="delete it, and calibrate again: `fauxlens calibrate`",
@@ -204,7 +205,8 @@ class Band:
     reals: int
     origins: int  # of the reals
     above: int  # reals above it
-    upper: float  # with 95 % confidence, at most so many of other reals lie above it
+    expected: Estimate  # of other reals of the same kind, the share above it
+    upper: float  # with 95 % confidence at most this
     fakes: int
     below: int  # fakes below it
     named: int  # fakes above it
@@ -289,6 +291,7 @@ def band(
         reals=len(reals),
         origins=origins,
         above=0 if place is None else int(pictures_above[place]),
+        expected=Estimate(0.0, 0.0, 0.0, LEVEL) if place is None else _expected(float(origins_above[place]), origins),
         upper=0.0
         if place is None
         else clopper_pearson(float(origins_above[place]), origins, level=LEVEL, side="upper").high,
@@ -312,6 +315,17 @@ def _above(reals: Floats, groups: npt.NDArray[np.str_]) -> tuple[Floats, Floats,
     return values, beyond(np.ones(len(reals))), np.minimum(beyond(weight), len(sizes)), len(sizes)
 
 
+def _expected(above: float, origins: int) -> Estimate:
+    """The share of new values above a threshold that leaves `above` of `origins` known ones above it.
+
+    It follows the law Beta(above + 1, origins - above), whatever the values' own law is (Wilks 1941).
+    """
+    from scipy.special import betaincinv
+
+    ends = betaincinv(above + 1, origins - above, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Estimate((above + 1) / (origins + 1), float(ends[0]), float(ends[1]), LEVEL, "order statistic", origins)
+
+
 def _finite(given: npt.ArrayLike, name: str) -> Floats:
     found = numbers(given, name)
     if not len(found) or not np.isfinite(found).all():
@@ -332,12 +346,4 @@ def _places(detector: Detector, axis: Axis, store: Path | None) -> Iterator[Path
 def _is_meant(judgement: Judgement, detector: Detector) -> bool:
     if judgement.setting not in (None, detector.setting):
         return False
-    if not detector.options:
-        return True
-    from fauxlens.detectors.load import without_numbers
-
-    usual = without_numbers(type(detector), detector.setting)
-    return all(
-        str(getattr(detector, name)) == str(judgement.options.get(name, getattr(usual, name)))
-        for name in detector.options
-    )
+    return all(str(getattr(detector, name, None)) == str(value) for name, value in judgement.options.items())
