@@ -263,7 +263,7 @@ class _Pieces:
     ) -> None:  # fmt: skip
         self.watch, self.stop, self.minutes, self.steps, self.progress = watch, stop, minutes, steps, progress
         self.begun: float | None = None
-        self.first = 0
+        self.first, self.shown = 0, -1
 
     def is_over(self, **changed: Any) -> bool:
         """Asked before every step. A call makes at least one, so that many short ones come to an end too."""
@@ -281,7 +281,9 @@ class _Pieces:
         """Take note of where the run is."""
         self.watch.tell(**changed)
         at = self.watch.standing
-        self.progress(at.done, at.total, f"training {at.recipe}")
+        if at.done != self.shown:
+            self.shown = at.done
+            self.progress(at.done, at.total, f"training {at.recipe}")
 
     def end(self, *, finished: bool) -> None:
         """The call ends."""
