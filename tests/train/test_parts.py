@@ -163,6 +163,8 @@ def test_what_it_may_not_go_on_with(kind: str, manifest: Manifest, tmp_path: Pat
         go(folder=tmp_path / "detector")
     with pytest.raises(BadManifest, match="no real photo"):
         go(folder=tmp_path / "none", manifest=manifest.take("none to check with", list(range(4))))
+    # Nothing was begun, so another manifest is no other run.
+    assert go(folder=tmp_path / "none").remarks == ()
 
 
 @pytest.mark.slow

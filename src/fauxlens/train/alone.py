@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -17,10 +17,11 @@ _DYING_SECONDS = 15.0  # workers that decode outlive a killed training by a few 
 
 
 @contextmanager
-def alone_in(folder: Path, *, first: bool = True) -> Iterator[None]:
-    """Nobody else trains in the folder while the block lasts, and what a kill left half written is gone.
+def alone_in(folder: Path, writes: Iterable[str], *, first: bool = True) -> Iterator[None]:
+    """Nobody else trains in the folder while the block lasts.
 
-    Of processes that train together the `first` holds the lock for all.
+    What a kill left half written of the files that the training `writes` is gone. Of processes that train together
+    the `first` holds the lock for all.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if not first:
@@ -37,8 +38,9 @@ def alone_in(folder: Path, *, first: bool = True) -> Iterator[None]:
         with suppress(OSError):  # who looks from another machine is told which one holds it
             os.ftruncate(handle, 0)
             os.write(handle, socket.gethostname().encode("utf-8"))
-        for left in folder.glob(".*.part"):
-            left.unlink(missing_ok=True)
+        for name in writes:
+            for left in folder.glob(f".{name}.*.part"):
+                left.unlink(missing_ok=True)
         yield
     finally:
         os.close(handle)

@@ -101,7 +101,12 @@ def train(
     what was begun with another recipe or manifest.
     """
     folder = Path(folder)
-    with joined(device) as ranks, listening() as stop, alone_in(folder, first=ranks.first), warnings.catch_warnings():
+    with (
+        joined(device) as ranks,
+        listening() as stop,
+        alone_in(folder, (CHECKPOINT,), first=ranks.first),
+        warnings.catch_warnings(),
+    ):
         # Convolutions leave their gradients in the order of their maps; DDP copies them, and says so every time.
         warnings.filterwarnings("ignore", message="Grad strides do not match bucket view")
         run = _Run(recipe, folder, _manifest(recipe, manifest), ranks)

@@ -33,7 +33,7 @@ from fauxlens.train.alone import alone_in
 from fauxlens.train.checkpoint import CHECKPOINT, Position, manifest_digest
 from fauxlens.train.journal import JOURNAL
 from fauxlens.train.loop import Trained
-from fauxlens.train.standing import Standing, Watch, read_standing
+from fauxlens.train.standing import STANDING, Standing, Watch, read_standing
 from fauxlens.work.stop import Stop, listening
 
 
@@ -87,10 +87,9 @@ def train_part(
         raise BadSetting("there is nothing to train on", where=name, wanted="a manifest", hint="--manifest FILE")
     changed = {key: value for key, value in (("seed", seed), ("batch", batch)) if value is not None}
     run = PARTS[kind].begun(recipe_path(str(name), "kind"), changed)
-    with listening() as stop, alone_in(folder):
+    with listening() as stop, alone_in(folder, (STANDING, *run.writes)):
         standing, remarks = _begun(folder, kind, Path(name).stem, run, manifest, resume=resume, other_data=other_data)
         watch = _Pieces(Watch(folder, standing), stop, minutes, steps, progress)
-        watch.watch.write()
         weights, card = run.go(folder, manifest, watch)
         watch.end(finished=weights is not None)
     at = watch.watch.standing
@@ -129,6 +128,11 @@ class Imprint:
     def steps(self) -> int:
         """Steps of all families together."""
         return sum(map(self.plan.steps_of, TRAINED))
+
+    @property
+    def writes(self) -> list[str]:
+        """The files that its checkpoints are in."""
+        return [f"{family}.part" for family in TRAINED]
 
     def go(self, folder: Path, manifest: Manifest, watch: _Pieces) -> tuple[Path | None, Path]:
         """Train until the end or until `watch` says so; gives the weights, None before the end, and the card."""
@@ -213,6 +217,11 @@ class Learned:
     def steps(self) -> int:
         """Steps of the recipe."""
         return self.recipe.steps
+
+    @property
+    def writes(self) -> list[str]:
+        """The file that its checkpoints are in."""
+        return [fit_learned.STATE]
 
     def go(self, folder: Path, manifest: Manifest, watch: _Pieces) -> tuple[Path | None, Path]:
         """Train until the end or until `watch` says so; gives the weights, None before the end, and the card."""
