@@ -324,9 +324,9 @@ def fit_family(
     fit = Fit(family, plan)
     if part.is_file():
         fit.load(part)
-        _forget(folder, family, fit.step)
     elif minutes is not None:
         fit.steps = _planned(family, plan, photos, minutes)
+    _forget(folder, family, fit.step)
     steps = fit.advance(photos.tiles, fit.steps)
     while fit.step < fit.steps:
         if halt(fit):
@@ -488,9 +488,9 @@ def _same_plan(written: str, plan: FitPlan, path: Path) -> None:
 def _forget(folder: Path, family: str, step: int) -> None:
     # Steps after the checkpoint are made again; their lines must not stand twice.
     path = folder / LOG
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    kept = [line for line in lines if not _is_later(line, family, step)]
-    write_text(path, "".join(f"{line}\n" for line in kept))
+    if path.is_file():
+        kept = [line for line in path.read_text(encoding="utf-8").splitlines() if not _is_later(line, family, step)]
+        write_text(path, "".join(f"{line}\n" for line in kept))
 
 
 def _is_later(line: str, family: str, step: int) -> bool:
