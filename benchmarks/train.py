@@ -2,13 +2,18 @@
 
 NFA-ViT nano on drawn JPEG photos, with the whole list of augmentations for localisation. When the loader alone is
 faster than the step alone, both together lose little; `waited` is the share of its time that the run spent waiting.
-What a step costs with and without a graph of the noise branch is measured by nfa_vit.py.
+
+Then a step (forward and backward) of the published NFA-ViT with random weights, in three forms that hold the same
+numbers: naive, the plain form of the whole network, whose noise branch builds its graph and gathers batch statistics;
+naive noise branch, ours but for that branch, which is the plain one; and ours, with the noise branch frozen and without
+a graph. No gradient comes back through the noise branch in any of them: its masks are zeros and ones.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +21,7 @@ import numpy as np
 
 from fauxlens.manifest.manifest import Manifest
 from measure import in_turns, print_result
+from nfa_vit import both, picture, ratio, rounded
 
 
 def main() -> None:
@@ -28,12 +34,16 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--step-side", type=int, default=256, help="of the steps with and without a naive noise branch")
+    parser.add_argument("--step-batch", type=int, default=2)
     given = parser.parse_args()
     import torch
 
     torch.set_num_threads(given.threads)
     with tempfile.TemporaryDirectory() as folder:
-        print_result({"benchmark": "train", **vars(given), **measured(Path(folder), given)})
+        found = measured(Path(folder), given)
+    found["noise_branch"] = noise_branch(given)
+    print_result({"benchmark": "train", **vars(given), **found})
 
 
 def photos(root: Path, count: int, side: int) -> Manifest:
@@ -101,15 +111,81 @@ def measured(folder: Path, given: argparse.Namespace) -> dict[str, object]:
         }
         for name, found in times.items()
     }
-    both, waited = [], []
+    together, waited = [], []
     for number in range(given.rounds):
         train(replace(recipe, seed=number), folder=folder / f"run-{number}", manifest=manifest, device=given.device)
         line = next(one for one in read_journal(folder / f"run-{number}") if one["kind"] == "steps")
-        both.append(line["images_per_second"])
+        together.append(line["images_per_second"])
         waited.append(line["waited"])
-    both.sort()
-    rates["both"] = {"median": both[len(both) // 2], "lowest": both[0], "highest": both[-1]}
-    return {"pictures_a_second": rates, "waited": sorted(waited)[len(waited) // 2]}
+    together.sort()
+    rates["both"] = {"median": together[len(together) // 2], "lowest": together[0], "highest": together[-1]}
+    over = times["step"]["median"] / given.batch / (times["loader"]["median"] / pictures["loader"])
+    return {
+        "pictures_a_second": rates,
+        "waited": sorted(waited)[len(waited) // 2],
+        "loader_times_faster_than_step": round(over, 2),
+        "loader_is_the_bottleneck": over < 1,
+    }
+
+
+def noise_branch(given: argparse.Namespace) -> dict[str, object]:
+    """A training step of the published NFA-ViT: naive, naive in its noise branch alone, and ours."""
+    import torch
+    import torch.nn.functional as F
+
+    ours, plain = both()
+    ours.frozen_noise = True
+    for network in (ours, plain):
+        network.train()
+    image, size = picture(given.step_side, given.step_batch), (given.step_side, given.step_side)
+    mask, label = torch.zeros(given.step_batch, 1, *size), torch.arange(given.step_batch) % 2.0
+    mask[:, :, size[0] // 8 : size[0] // 2, size[1] // 8 : size[1] // 2] = label[:, None, None, None]
+
+    def learn(logit: torch.Tensor, at: torch.Tensor) -> None:
+        loss = F.binary_cross_entropy_with_logits(at, mask) + 0.5 * F.binary_cross_entropy_with_logits(logit, label)
+        for network in (ours, plain):
+            network.zero_grad(set_to_none=True)
+        loss.backward()
+
+    def naive() -> None:
+        logit, at = plain(image)
+        learn(logit[:, 0], at)
+
+    def naive_noise_branch() -> None:
+        allowed = plain.noise_backbone(plain.noise_extractor(image))
+        guides = [torch.zeros(one.shape).masked_fill_(~one, torch.finfo(torch.float32).min) for one in allowed]
+        found = ours(image, guides)
+        learn(found.logit, found.mask)
+
+    def frozen() -> None:
+        found = ours(image)
+        learn(found.logit, found.mask)
+
+    ways = {"naive": naive, "naive_noise_branch": naive_noise_branch, "ours": frozen}
+    times = in_turns(ways, given.rounds)
+    return {
+        "seconds": rounded(times),
+        "times_faster_than_naive": ratio(times, "naive", "ours"),
+        "times_faster_than_naive_noise_branch": ratio(times, "naive_noise_branch", "ours"),
+        "graph_megabytes": {name: graph_megabytes(way) for name, way in ways.items()},
+    }
+
+
+def graph_megabytes(way: Callable[[], None]) -> float:
+    """What a step saves for a backward pass, each piece of memory counted once; weights are among it."""
+    import torch
+
+    # Held, not only counted: what is given back in the meantime would be taken for another by its place.
+    saved: dict[int, torch.UntypedStorage] = {}
+
+    def pack(one: torch.Tensor) -> torch.Tensor:
+        storage = one.untyped_storage()
+        saved[storage.data_ptr()] = storage
+        return one
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda one: one):
+        way()
+    return round(sum(storage.nbytes() for storage in saved.values()) / 1e6, 1)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from fauxlens.core.names import look_up
+from fauxlens.core.recipes import recipe_path
 from fauxlens.detectors.inventory import kinds
 from fauxlens.evaluate.protocol import protocol_names, read_protocol
 from fauxlens.forge.create import METHODS
@@ -23,7 +24,8 @@ from fauxlens.manifest.layouts import LAYOUTS
 from fauxlens.manifest.schema import COLUMNS
 from fauxlens.manifest.verify import REASONS
 from fauxlens.train.objectives import OBJECTIVES
-from fauxlens.train.recipe import read_recipe, train_recipes
+from fauxlens.train.parts import PARTS
+from fauxlens.train.recipe import detector_recipes, read_recipe
 
 HERE = Path(__file__).resolve().parent
 TARGET = HERE / "reference.md"
@@ -107,8 +109,16 @@ def reference() -> str:
                 [
                     (n, r.detector if r.setting is None else f"{r.detector} ({r.setting})", f"{r.epochs:,}",
                      f"{r.batch:,}", str(r.objective["name"]), r.about)
-                    for n in train_recipes()
+                    for n in detector_recipes()
                     if (r := read_recipe(n))
+                ],
+            ),
+            *_table(
+                "Recipes of training the forge's learned parts",
+                ("name", "what it trains", "steps"),
+                [
+                    (n, part.about, f"{part.begun(recipe_path(n, 'kind'), {}).steps:,}")
+                    for n, part in PARTS.items()
                 ],
             ),
             *_table(

@@ -139,8 +139,18 @@ def test_detectors(tmp_path: Path) -> None:
 
 
 def test_train() -> None:
-    found = printed("train", "--photos", 4, "--photo-side", 70, "--side", 64, "--batch", 4, "--rounds", 1)
+    small = ("--photos", 4, "--photo-side", 70, "--side", 64, "--batch", 4, "--rounds", 1, "--step-side", 64)
+    found = printed("train", *small)
     rates = found["pictures_a_second"]
     assert set(rates) == {"loader_alone", "step_alone", "both"}
     assert all(are_times(rate) for rate in rates.values())
     assert 0 <= found["waited"] <= 1
+    assert found["loader_is_the_bottleneck"] == (found["loader_times_faster_than_step"] < 1)
+    steps = found["noise_branch"]
+    assert set(steps["seconds"]) == {"naive", "naive_noise_branch", "ours"}
+    assert all(are_times(times) for times in steps["seconds"].values())
+    assert steps["times_faster_than_naive"] > 0
+    assert steps["times_faster_than_naive_noise_branch"] > 0
+    kept = steps["graph_megabytes"]
+    assert 0 < kept["ours"] < kept["naive_noise_branch"]
+    assert 0 < kept["ours"] < kept["naive"]

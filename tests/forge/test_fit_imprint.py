@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 
 from fauxlens.core.errors import BadManifest, BadSetting, UnknownName
-from fauxlens.core.settings import read_settings
 from fauxlens.forge.create.families import CHOSEN, TRAINED
 from fauxlens.forge.create.fit_imprint import (
     Fit,
@@ -25,6 +24,7 @@ from fauxlens.forge.create.fit_imprint import (
     main,
     order_of,
     photos_of,
+    read_plan,
     smooth_auc,
 )
 from fauxlens.forge.create.imprint import Families
@@ -205,7 +205,7 @@ def test_the_order_is_shuffled_by_the_seed() -> None:
 
 
 def test_the_recipe_is_read_by_the_plan() -> None:
-    plan = read_settings(FitPlan, Path(__file__).parents[2] / "recipes" / "imprint.toml")
+    plan = read_plan(Path(__file__).parents[2] / "recipes" / "imprint.toml")
     assert plan.train_split == "train"
     assert plan.check_split != plan.train_split
 

@@ -13,9 +13,18 @@ from PIL import Image
 
 from drawn import drawn_picture
 from fauxlens.core.errors import BadManifest, BadSetting, BadWeights, NoWeights, OtherPlan
-from fauxlens.core.settings import read_settings, settings_to
+from fauxlens.core.settings import settings_to
 from fauxlens.forge.create import fit_learned, learned
-from fauxlens.forge.create.fit_learned import LearnedRecipe, Training, TrainingPhoto, drawn_batch, evaluate, export, fit
+from fauxlens.forge.create.fit_learned import (
+    LearnedRecipe,
+    Training,
+    TrainingPhoto,
+    drawn_batch,
+    evaluate,
+    export,
+    fit,
+    read_learned_recipe,
+)
 from fauxlens.forge.create.holes import KINDS, drawn_hole
 from fauxlens.forge.create.learned import EMBEDDED, Learned, read_learned
 from fauxlens.forge.create.method import Request, load_method
@@ -53,7 +62,7 @@ def asymmetric(height: int, width: int) -> np.ndarray:
 
 
 def test_the_recipe_is_whole_and_its_network_fits_the_package() -> None:
-    recipe = read_settings(LearnedRecipe, RECIPE)
+    recipe = read_learned_recipe(RECIPE)
     assert recipe.split == "train"
     with torch.device("meta"):
         shape = LearnedNetwork(recipe.shape)
@@ -262,7 +271,7 @@ def test_what_comes_with_the_package_is_what_its_card_says() -> None:
     assert card["sha256"] == digest
     assert card["parameters"] == sum(weight.numel() for weight in network.parameters())
     assert card["crops"] == card["steps"] * card["recipe"]["batch"]
-    assert card["recipe"] == settings_to(read_settings(LearnedRecipe, RECIPE))
+    assert card["recipe"] == settings_to(read_learned_recipe(RECIPE))
     assert card["data"]["photos"] > 0
     assert set(card["held_out"]) >= {"learned", "telea"}
     made = Learned().fill(Request(pixels=drawn_picture(), mask=asymmetric(40, 56), seed=0))

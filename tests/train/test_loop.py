@@ -310,7 +310,7 @@ def test_narrower_numbers(manifest: Manifest, tmp_path: Path) -> None:
 
 
 def test_one_training_a_folder(manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fauxlens.train.loop._DYING_SECONDS", 0.0)
+    monkeypatch.setattr("fauxlens.train.alone._DYING_SECONDS", 0.0)
     (tmp_path / ".checkpoint.pt.1-2.part").write_text("what a kill left")
 
     def another(done: int, total: int | None, what: str) -> None:

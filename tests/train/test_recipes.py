@@ -17,8 +17,9 @@ from fauxlens.manifest.manifest import Manifest
 from fauxlens.train.data import loader
 from fauxlens.train.loop import _Run
 from fauxlens.train.order import epoch_order
+from fauxlens.train.parts import PARTS
 from fauxlens.train.ranks import Ranks
-from fauxlens.train.recipe import Recipe, read_recipe, train_recipes, with_changes
+from fauxlens.train.recipe import Recipe, detector_recipes, read_recipe, train_recipes, with_changes
 from train_runs import small_set
 
 RECIPES = (
@@ -70,7 +71,8 @@ def in_miniature(recipe: Recipe) -> Recipe:
 
 
 def test_these_recipes_come_along() -> None:
-    assert train_recipes() == RECIPES
+    assert detector_recipes() == RECIPES
+    assert train_recipes() == tuple(sorted((*RECIPES, *PARTS)))
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -134,8 +136,9 @@ def test_constrained_recipes_leave_out_what_tells_classes_apart(manifest: Manife
 
 
 def test_recipes_that_cannot_be_meant(tmp_path: Path) -> None:
-    with pytest.raises(BadSetting, match="not one of training"):
-        read_recipe("br-gen")
+    for other in (recipe_path("br-gen", "methods"), "imprint"):
+        with pytest.raises(BadSetting, match="not one of training a detector"):
+            read_recipe(other)
     with pytest.raises(UnknownName, match="Did you mean 'npr'"):
         read_recipe("nprr")
     with pytest.raises(BadSetting, match="goes on from trained weights"):

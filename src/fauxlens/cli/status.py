@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fauxlens.cli import console
 from fauxlens.cli.options import AsJson
+
+if TYPE_CHECKING:
+    from fauxlens.train.status import TrainingStatus
 
 
 def command(
@@ -22,7 +26,11 @@ def command(
 
     places = _places(folder)
     if not places:
-        hint = "give the folder that a long run such as `fauxlens verify` writes to"
+        from fauxlens.train import status as trainings
+
+        if trainings.is_training(folder):
+            return _of_training(trainings.status(folder), json)
+        hint = "give the folder that a long run such as `fauxlens verify` or `fauxlens train` writes to"
         raise BadSetting("no long run was started in this folder", where=folder, hint=hint)
     stages = [status(place) for place in places]
     found = stages[-1]
@@ -53,6 +61,41 @@ def command(
     if not found.running and found.done < found.total:
         console.say("it goes on when the same command is given again")
     return 0
+
+
+def _of_training(found: TrainingStatus, json: bool) -> int:
+    """Say how far a training is."""
+    if json:
+        console.say_json({**asdict(found), "folder": str(found.folder)})
+        return 0
+    of = "" if found.total is None else f" of {found.total:,}"
+    share = f" ({found.done / found.total:.0%})" if found.total else ""
+    name = found.recipe if found.kind in ("train", found.recipe) else f"{found.recipe} ({found.kind})"
+    console.say(
+        f"training {name}: {found.done:,}{of} steps done{share}, {console.counted(found.failed, 'picture')} failed"
+    )
+    loss = "" if found.loss is None else f"; loss {found.loss:.4g}"
+    state = "finished" if found.finished else "not finished"
+    console.say(f"{state}, {'running' if found.running else 'not running'}{loss}")
+    if found.rate and found.samples_per_second:
+        left = f", {console.in_words(found.seconds_left)} left" if found.seconds_left else ""
+        console.say(f"{found.rate:,.3g} steps/s, {found.samples_per_second:,.3g} pictures/s{left}")
+    if found.validated:
+        after = "" if found.validated_at is None else f" (epoch {found.validated_at:,})"
+        numbers = (f"{key} {_number(value)}" for key, value in found.validated.items())
+        console.say(f"last validation{after}: {', '.join(numbers)}")
+    for kind, count in found.failures.items():
+        console.say(f"  {kind}: {count:,}")
+    if found.not_a_number and not found.running:
+        console.say("it ended at a loss that is no number; not-a-number.json names the pictures")
+    elif not found.finished and not found.running:
+        console.say("it goes on when the same command is given again")
+    return 0
+
+
+def _number(value: float | None) -> str:
+    """A number that was measured, or that it does not exist."""
+    return "-" if value is None or math.isnan(value) else f"{value:.4g}"
 
 
 def _places(folder: Path) -> list[Path]:

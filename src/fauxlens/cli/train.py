@@ -11,11 +11,18 @@ import typer
 
 from fauxlens.cli import console
 from fauxlens.cli.options import AsJson, Device, Quiet, RootOption
+from fauxlens.core.errors import BadSetting
+
+_OF_PARTS = "--minutes, --steps, --batch, --seed, --root, --no-resume, --other-data"
 
 
 def command(
     recipe: Annotated[
-        str, typer.Argument(help="The name of a recipe that comes along (npr, nfa-vit-paper, ...), or a TOML file.")
+        str,
+        typer.Argument(
+            help="The name of a recipe that comes along, of a detector (npr, nfa-vit-paper, ...) or of a learned part "
+            "of the forge (imprint, learned), or a TOML file."
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run; also where it goes on.")],
     manifest: Annotated[
@@ -45,34 +52,64 @@ def command(
     other_data: Annotated[
         bool, typer.Option("--other-data", help="Go on although the run was begun with another manifest.")
     ] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write logs for TensorBoard too (extra `train`).")
+    ] = False,
     device: Device = "cpu",
     root: RootOption = None,
     json: AsJson = False,
     quiet: Quiet = False,
 ) -> int:
-    """Train a detector by a recipe; what is stopped or killed goes on where it was. For several processes: torchrun."""
+    """Train by a recipe; what is stopped or killed goes on where it was. For several processes: torchrun."""
     from fauxlens.manifest.manifest import read_manifest
-    from fauxlens.train.loop import train
+    from fauxlens.train.loop import Trained, train
+    from fauxlens.train.parts import part_of, train_part
     from fauxlens.train.recipe import read_recipe, with_changes
 
-    running = {"workers": workers, "micro_batch": micro_batch, "cache": cache}
-    chosen = with_changes(
-        read_recipe(recipe), epochs=epochs, batch=batch, seed=seed, start=start, running=running
-    )  # fmt: skip
+    is_part = part_of(recipe) is not None
+    if is_part:
+        _refuse(recipe, {
+            "--epochs": epochs is not None, "--micro-batch": micro_batch is not None, "--start": start is not None,
+            "--workers": workers is not None, "--cache": cache is not None, "--other-recipe": other_recipe,
+            "--tensorboard": tensorboard, "--device": device != "cpu",
+            "torchrun": os.environ.get("WORLD_SIZE", "1") != "1",
+        })  # fmt: skip
     first = os.environ.get("RANK", "0") == "0"
-    with console.progress_of(quiet or json or not first) as progress:
-        done = train(
-            chosen,
-            folder=output,
-            manifest=None if manifest is None else read_manifest(manifest, root=root),
-            minutes=minutes,
-            steps=steps,
-            resume=resume,
-            device=device,
-            other_recipe=other_recipe,
-            other_data=other_data,
-            progress=progress,
-        )
+    done: Trained
+    if is_part:
+        with console.progress_of(quiet or json) as progress:
+            done = train_part(
+                recipe,
+                folder=output,
+                manifest=None if manifest is None else read_manifest(manifest, root=root),
+                minutes=minutes,
+                steps=steps,
+                resume=resume,
+                other_data=other_data,
+                seed=seed,
+                batch=batch,
+                progress=progress,
+            )
+    else:
+        running = {
+            "workers": workers, "micro_batch": micro_batch, "cache": cache, "tensorboard": tensorboard or None,
+        }  # fmt: skip
+        chosen = with_changes(
+            read_recipe(recipe), epochs=epochs, batch=batch, seed=seed, start=start, running=running
+        )  # fmt: skip
+        with console.progress_of(quiet or json or not first) as progress:
+            done = train(
+                chosen,
+                folder=output,
+                manifest=None if manifest is None else read_manifest(manifest, root=root),
+                minutes=minutes,
+                steps=steps,
+                resume=resume,
+                device=device,
+                other_recipe=other_recipe,
+                other_data=other_data,
+                progress=progress,
+            )
     if not first:
         return 0
     if json:
@@ -90,5 +127,15 @@ def command(
     for remark in done.remarks:
         console.remark(f"note: {remark}")
     console.say(done.sentence)
-    console.say(f"wrote {done.weights or done.folder / 'checkpoint.pt'} and {done.folder / 'training.html'}")
+    console.say("wrote " + " and ".join(str(path) for path in done.written))
     return 0
+
+
+def _refuse(recipe: str, asked: dict[str, bool]) -> None:
+    """Say which options mean nothing to the training of a part of the forge."""
+    wrong = ", ".join(name for name, is_given in asked.items() if is_given)
+    if wrong:
+        raise BadSetting(
+            "it trains a part of the forge, in one process on a processor, by a recipe that counts steps",
+            where=f"recipe {recipe}", got=wrong, hint=f"it takes {_OF_PARTS}",
+        )  # fmt: skip

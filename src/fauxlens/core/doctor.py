@@ -47,6 +47,7 @@ _LIBRARIES: tuple[tuple[str, str, str, str | None], ...] = (
     ("CLIP-based detectors", "transformers", "transformers", "zoo"),
     ("web page and API", "fastapi", "fastapi", "serve"),
     ("ONNX export", "onnxruntime", "onnxruntime", "export"),
+    ("training logs", "tensorboard", "tensorboard", "train"),
     ("many machines", "ray", "ray", "ray"),
 )
 

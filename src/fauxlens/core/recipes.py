@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from fauxlens.core.errors import BadSetting
 from fauxlens.core.names import unknown
@@ -40,6 +42,21 @@ def recipe_path(name: str, having: str = "") -> Path:
         if path.stem == name:
             return path
     raise unknown(name, recipe_names(having), "recipe")
+
+
+def without_kind(path: Path, kind: str) -> dict[str, Any]:
+    """What a recipe says but for its `kind`, which only names who reads it; one of another kind is refused."""
+    given = read_toml(path)
+    found = given.pop("kind", kind)
+    if found != kind:
+        raise BadSetting("a recipe of another kind", where=path, wanted=f'kind = "{kind}"', got=found)
+    return given
+
+
+def digest_without_kind(path: Path) -> str:
+    """SHA-256 of a recipe's bytes without the line that says its `kind`."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    return hashlib.sha256(b"".join(line for line in lines if not line.startswith(b"kind ="))).hexdigest()
 
 
 def _recipes(having: str) -> Iterator[Path]:

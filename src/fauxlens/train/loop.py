@@ -13,11 +13,10 @@ asked to stop or killed, is the run in one piece. On a processor, with one proce
 from __future__ import annotations
 
 import math
-import os
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from fauxlens.core.errors import BadSetting, Interrupted, OutOfMemory, WorkError
+from fauxlens.core.errors import BadSetting, Interrupted, OtherPlan, OutOfMemory, WorkError
 from fauxlens.core.files import write_json
 from fauxlens.core.progress import Progress, silent
 from fauxlens.core.seeds import seed_for
@@ -34,29 +33,26 @@ from fauxlens.core.settings import settings_to
 from fauxlens.detectors.detector import Detector, is_out_of_memory
 from fauxlens.manifest.manifest import Manifest, read_manifest
 from fauxlens.train import checkpoint as checkpoints
+from fauxlens.train.alone import alone_in
 from fauxlens.train.augment import read_augment
+from fauxlens.train.board import Board
 from fauxlens.train.checkpoint import BEST, CHECKPOINT, Position, manifest_digest
 from fauxlens.train.data import Batch, Samples, loader
 from fauxlens.train.gradient_cache import cached_backward
-from fauxlens.train.journal import Journal
+from fauxlens.train.journal import END, NOT_A_NUMBER, Journal
 from fauxlens.train.mix import mixed
 from fauxlens.train.objectives import Losses, Teaching, read_objective
 from fauxlens.train.order import candidates, epoch_order
-from fauxlens.train.page import write_page
+from fauxlens.train.page import PAGE, write_page
 from fauxlens.train.ranks import Ranks, joined
 from fauxlens.train.recipe import Recipe
 from fauxlens.train.schedule import Plateau
+from fauxlens.train.standing import STANDING
 from fauxlens.train.validate import pictures_of, score_of, validate
 from fauxlens.train.weights import Average, Frozen, Swapped, optimiser_for
-from fauxlens.work.lease import hold, open_file
 from fauxlens.work.stop import Stop, listening
 
-NOT_A_NUMBER = "not-a-number.json"
-"""Where the pictures are named that a loss without a number came of."""
-
 _PAGE_SECONDS = 60.0
-_LOCK = "running.lock"
-_DYING_SECONDS = 15.0  # workers that decode outlive a killed training by a few seconds, and hold its lock
 
 _PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -80,6 +76,11 @@ class Trained:
         skipped = f", {at.skipped:,} pictures could not be read" if at.skipped else ""
         return f"{state} {at.epoch:,} epochs, {at.step:,} steps, {at.samples:,} pictures{skipped}; loss {self.loss:.4g}"
 
+    @property
+    def written(self) -> tuple[Path, Path]:
+        """The two files that matter most now."""
+        return self.weights or self.folder / CHECKPOINT, self.folder / PAGE
+
 
 def train(
     recipe: Recipe,
@@ -100,7 +101,12 @@ def train(
     what was begun with another recipe or manifest.
     """
     folder = Path(folder)
-    with joined(device) as ranks, listening() as stop, _alone_in(folder, ranks), warnings.catch_warnings():
+    with (
+        joined(device) as ranks,
+        listening() as stop,
+        alone_in(folder, (CHECKPOINT,), first=ranks.first),
+        warnings.catch_warnings(),
+    ):
         # Convolutions leave their gradients in the order of their maps; DDP copies them, and says so every time.
         warnings.filterwarnings("ignore", message="Grad strides do not match bucket view")
         run = _Run(recipe, folder, _manifest(recipe, manifest), ranks)
@@ -114,6 +120,8 @@ def train(
                 "a process that decodes pictures died", where=folder, got=str(fault).splitlines()[0],
                 hint="it may have been memory: take fewer --workers; the same command goes on from the checkpoint",
             ) from fault  # fmt: skip
+        finally:
+            run.journal.close()
 
 
 class _Run:
@@ -125,6 +133,9 @@ class _Run:
             raise BadSetting(
                 "the batch cannot be shared evenly", wanted=f"a multiple of {ranks.world} processes", got=recipe.batch
             )
+        if (folder / STANDING).is_file():
+            raise OtherPlan("the folder holds a training of another kind", where=folder, hint="take another folder")
+        board = Board(folder) if recipe.running.tensorboard and ranks.first else None
         self.digest = manifest_digest(manifest)
         self.remarks: list[str] = []
         # The same weights in every process; another stream of chance (dropout) in each.
@@ -148,7 +159,7 @@ class _Run:
         self.position = Position(micro_batch=recipe.running.micro_batch)
         self.samples = self._samples()
         self.checks = None if recipe.validate is None else pictures_of(manifest, recipe.validate)
-        self.journal = Journal(folder, writes=ranks.first)
+        self.journal = Journal(folder, writes=ranks.first, board=board)
         self.loss, self.drawn = math.nan, -math.inf
         self.shared: nn.Module | None = None
 
@@ -219,7 +230,8 @@ class _Run:
                     self.loss = losses.total
                     clock.done(recipe.batch)
                     if at.step % recipe.running.log_every == 0 or at.step_in_epoch == steps_in_epoch:
-                        self.journal.note("steps", at.step, self._facts(losses, norm, clock.read()))
+                        how_far = {"samples": at.samples, "of": recipe.epochs * steps_in_epoch}
+                        self.journal.note("steps", at.step, self._facts(losses, norm, clock.read()) | how_far)
                     if self.ranks.first:
                         done = (at.epoch * steps_in_epoch + at.step_in_epoch) * recipe.batch
                         progress(done, recipe.epochs * steps_in_epoch * recipe.batch, f"training {recipe.name}")
@@ -361,6 +373,7 @@ class _Run:
                     self.folder, self.detector, self.recipe, manifest=self.manifest, digest=self.digest,
                     position=self.position, state=self.network.state_dict(),
                 )  # fmt: skip
+        self.journal.note(END, self.position.step, {"epoch": self.position.epoch})
         return self._trained(finished=True, weights=weights)
 
     def _trained(self, *, finished: bool, weights: Path | None) -> Trained:
@@ -567,28 +580,6 @@ def _first_without_chance(feed: Iterator[Batch]) -> Iterator[Batch]:
     if first is not None:
         yield first
         yield from feed
-
-
-@contextmanager
-def _alone_in(folder: Path, ranks: Ranks) -> Iterator[None]:
-    """Nobody else trains in the folder while the block lasts, and what a kill left half written is gone."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if not ranks.first:
-        yield
-        return
-    handle = open_file(folder / _LOCK)
-    try:
-        until = time.monotonic() + _DYING_SECONDS
-        while not hold(handle):
-            if time.monotonic() > until:
-                raise WorkError("a training is going on in this folder", where=folder,
-                                hint="wait for its end, or stop it first")  # fmt: skip
-            time.sleep(0.2)
-        for left in folder.glob(f".{CHECKPOINT}.*.part"):
-            left.unlink(missing_ok=True)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _manifest(recipe: Recipe, given: Manifest | None) -> Manifest:

@@ -121,6 +121,7 @@ class Running:
     log_every: int = 10  # steps
     micro_batch: int | None = None  # pictures in memory at once in each process; None: all of its share
     channels_last: bool = False
+    tensorboard: bool = False  # logs for TensorBoard beside the journal; needs the package tensorboard
 
     def __post_init__(self) -> None:
         if self.workers < 0 or self.log_every < 1 or self.save_minutes < 0:
@@ -221,11 +222,11 @@ def read_recipe(name: str | Path) -> Recipe:
     given = read_toml(path)
     if given.get("kind") != KIND:
         raise BadSetting(
-            "this recipe is not one of training",
+            "this recipe is not one of training a detector",
             where=path,
             wanted=f'kind = "{KIND}"',
             got=given.get("kind"),
-            hint=f"there are: {', '.join(train_recipes())}",
+            hint=f"there are: {', '.join(detector_recipes())}",
         )
     if given.get("manifest") is not None:
         given["manifest"] = str(path.parent / str(given["manifest"]))
@@ -233,8 +234,13 @@ def read_recipe(name: str | Path) -> Recipe:
 
 
 def train_recipes() -> tuple[str, ...]:
-    """The recipes of training that come with the package."""
+    """The recipes of training that come with the package: of detectors, and of the forge's learned parts."""
     return recipe_names("kind")
+
+
+def detector_recipes() -> tuple[str, ...]:
+    """Those among them that train a detector."""
+    return tuple(name for name in train_recipes() if read_toml(recipe_path(name, "kind")).get("kind") == KIND)
 
 
 def with_changes(

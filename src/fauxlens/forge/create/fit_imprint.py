@@ -1,5 +1,6 @@
 """Training the families of `imprint`: minutes each on one core.
 
+    fauxlens train imprint --manifest m.parquet -o FOLDER
     python -m fauxlens.forge.create.fit_imprint recipes/imprint.toml --manifest m.parquet --output FOLDER
 
 Family by family, in an order that a seed shuffles, so that a run that is cut short leaves a fair mix. What is done is
@@ -16,7 +17,8 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,10 +31,11 @@ import torch
 from torch import Tensor
 
 from fauxlens.core.errors import BadManifest, BadSetting, BadWeights
-from fauxlens.core.files import atomic_path, sha256_of, to_json_line, write_bytes, write_json
+from fauxlens.core.files import atomic_path, to_json_line, write_bytes, write_json, write_text
 from fauxlens.core.names import unknown
+from fauxlens.core.recipes import digest_without_kind, without_kind
 from fauxlens.core.seeds import seed_for, share_of
-from fauxlens.core.settings import read_settings, settings_to
+from fauxlens.core.settings import settings_from, settings_to
 from fauxlens.forge.create.families import FLOOR, TRAINED, held_out
 from fauxlens.forge.create.imprint_weights import CARD, WEIGHTS, half, pack
 from fauxlens.forge.create.nets.autoencoder import AutoEncoder, reconstructed
@@ -42,6 +45,10 @@ from fauxlens.manifest.manifest import Manifest, read_manifest
 from fauxlens.metrics.pixel import auc
 
 log = logging.getLogger("fauxlens.forge.fit_imprint")
+
+LOG = "log.jsonl"
+KIND = "imprint"
+"""What a recipe of this training says in `kind`."""
 
 _RISE = 100  # steps until the learning rate is whole
 _LOG_EVERY = 100
@@ -117,6 +124,11 @@ class Fitted:
     seed: int
     loss: float
     plan: str  # digest of the settings it was trained with
+
+
+def read_plan(path: Path) -> FitPlan:
+    """The plan in a TOML file."""
+    return settings_from(FitPlan, without_kind(path, KIND), where=str(path))
 
 
 def photos_of(manifest: Manifest, plan: FitPlan) -> Photos:
@@ -287,8 +299,22 @@ class Fit:
         self.optimiser.load_state_dict(state["optimiser"])
 
 
-def fit_family(family: str, plan: FitPlan, photos: Photos, folder: Path, minutes: float | None = None) -> Fitted:
-    """Train one family, or read what was done; writes `family.safetensors` and `family.json` into the folder."""
+def _never(fit: Fit) -> bool:
+    return False
+
+
+def fit_family(
+    family: str,
+    plan: FitPlan,
+    photos: Photos,
+    folder: Path,
+    minutes: float | None = None,
+    halt: Callable[[Fit], bool] = _never,
+) -> Fitted | None:
+    """Train one family, or read what was done; writes `family.safetensors` and `family.json` into the folder.
+
+    `halt` is asked before every step; when it says so, where the family stands is kept, and None is given.
+    """
     done = folder / f"{family}.json"
     if done.is_file():
         before = Fitted(**json.loads(done.read_text(encoding="utf-8")))
@@ -300,7 +326,13 @@ def fit_family(family: str, plan: FitPlan, photos: Photos, folder: Path, minutes
         fit.load(part)
     elif minutes is not None:
         fit.steps = _planned(family, plan, photos, minutes)
-    for step, loss in fit.advance(photos.tiles, fit.steps):
+    _forget(folder, family, fit.step)
+    steps = fit.advance(photos.tiles, fit.steps)
+    while fit.step < fit.steps:
+        if halt(fit):
+            fit.save(part)
+            return None
+        step, loss = next(steps)
         if step % _LOG_EVERY == 0:
             _note(folder, {"family": family, "step": step, "of": fit.steps, "loss": loss, "seconds": fit.seconds})
         if step % plan.checkpoint_every == 0:
@@ -352,7 +384,7 @@ def pack_folder(folder: Path, recipe: Path, plan: FitPlan, photos: Photos) -> di
         "data": {"photos": photos.photos, "split": plan.train_split, "sources": photos.sources},
         "check": {"photos": len(photos.checks), "split": plan.check_split, "side": plan.check_side},
         "recipe": settings_to(plan),
-        "recipe_sha256": sha256_of(recipe),
+        "recipe_sha256": digest_without_kind(recipe),
         "floor_decibels": FLOOR,
         "smooth_auc_of_photos": round(smooth_auc(photos.checks, photos.checks), 3),
         "smooth_auc_most_held_out": SMOOTHEST,
@@ -371,6 +403,46 @@ def pack_folder(folder: Path, recipe: Path, plan: FitPlan, photos: Photos) -> di
     return pack(folder, states, families, about)
 
 
+def fit_all(
+    families: Sequence[str],
+    plan: FitPlan,
+    photos: Photos,
+    folder: Path,
+    recipe: Path,
+    *,
+    minutes_each: float | None = None,
+    halt: Callable[[Fit], bool] = _never,
+) -> bool:
+    """Train these families one after the other, packed whenever one is done; False when `halt` ended it before."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for place, family in enumerate(families, 1):
+        was_done = (folder / f"{family}.json").is_file()
+        fitted = fit_family(family, plan, photos, folder, minutes_each, halt)
+        if fitted is None:
+            return False
+        log.info(
+            "%d/%d %s: %.2f dB, %d steps, %.0f s", place, len(families), family, fitted.decibels, fitted.steps,
+            fitted.seconds,
+        )  # fmt: skip
+        if not was_done or place == len(families):
+            pack_folder(folder, recipe, plan, photos)
+    return True
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """As the families are trained: on one thread, where the same steps give the same bits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    # Numbers too small to matter slow a processor down; put back afterwards, for others rely on their last digits.
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(threads)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line of this module."""
     parser = argparse.ArgumentParser(prog="python -m fauxlens.forge.create.fit_imprint", description=main.__doc__)
@@ -384,35 +456,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=None, help="this many steps a family instead of the recipe's")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    plan = read_settings(FitPlan, given.recipe)
+    plan = read_plan(given.recipe)
     if given.steps is not None:
         plan = FitPlan(**{**settings_to(plan), "steps": given.steps, "token_steps": given.steps})
     wanted = tuple(name.strip() for name in given.families.split(",") if name.strip())
     families = order_of(plan, wanted)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    # Numbers too small to matter slow a processor down; put back afterwards, for others rely on their last digits.
-    torch.set_flush_denormal(True)
-    try:
-        _fit_all(families, plan, given)
-    finally:
-        torch.set_flush_denormal(False)
-        torch.set_num_threads(threads)
+    with one_thread():
+        photos = photos_of(read_manifest(given.manifest), plan)
+        log.info("%d photos, %d tiles, %d to check with", photos.photos, len(photos.tiles), len(photos.checks))
+        fit_all(families, plan, photos, given.output, given.recipe, minutes_each=given.minutes_each)
     return 0
-
-
-def _fit_all(families: Sequence[str], plan: FitPlan, given: argparse.Namespace) -> None:
-    photos = photos_of(read_manifest(given.manifest), plan)
-    log.info("%d photos, %d tiles, %d to check with", photos.photos, len(photos.tiles), len(photos.checks))
-    folder = given.output
-    folder.mkdir(parents=True, exist_ok=True)
-    for place, family in enumerate(families, 1):
-        fitted = fit_family(family, plan, photos, folder, given.minutes_each)
-        log.info(
-            "%d/%d %s: %.2f dB, %d steps, %.0f s", place, len(families), family, fitted.decibels, fitted.steps,
-            fitted.seconds,
-        )  # fmt: skip
-        pack_folder(folder, given.recipe, plan, photos)
 
 
 def _planned(family: str, plan: FitPlan, photos: Photos, minutes: float) -> int:
@@ -432,8 +485,24 @@ def _same_plan(written: str, plan: FitPlan, path: Path) -> None:
         raise BadSetting("trained by another plan", where=path, hint="give its recipe, or another folder to begin anew")
 
 
+def _forget(folder: Path, family: str, step: int) -> None:
+    # Steps after the checkpoint are made again; their lines must not stand twice.
+    path = folder / LOG
+    if path.is_file():
+        kept = [line for line in path.read_text(encoding="utf-8").splitlines() if not _is_later(line, family, step)]
+        write_text(path, "".join(f"{line}\n" for line in kept))
+
+
+def _is_later(line: str, family: str, step: int) -> bool:
+    try:
+        told = json.loads(line)
+    except json.JSONDecodeError:
+        return True  # a line that a kill cut off
+    return told["family"] == family and "done" not in told and told["step"] > step
+
+
 def _note(folder: Path, line: dict[str, Any]) -> None:
-    with (folder / "log.jsonl").open("a", encoding="utf-8") as stream:
+    with (folder / LOG).open("a", encoding="utf-8") as stream:
         stream.write(to_json_line(line))
 
 

@@ -1,5 +1,6 @@
 """Train the small inpainter `learned` on real photos, with a critic; a run can be stopped anywhere and goes on exactly.
 
+    fauxlens train learned --manifest m.parquet -o FOLDER [--minutes N]
     python -m fauxlens.forge.create.fit_learned recipes/learned.toml --manifest m.parquet --output FOLDER [--minutes N]
 
 Everything that is drawn is a function of the recipe's seed and the number of the step, so there is no state of chance
@@ -14,7 +15,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,8 +30,9 @@ from torch import Tensor, nn
 
 from fauxlens.core.errors import BadManifest, BadSetting, OtherPlan
 from fauxlens.core.files import atomic_path, sha256_of, to_json_line, write_json, write_text
+from fauxlens.core.recipes import without_kind
 from fauxlens.core.seeds import seed_for
-from fauxlens.core.settings import read_settings, settings_to
+from fauxlens.core.settings import settings_from, settings_to
 from fauxlens.core.version import __version__
 from fauxlens.forge.create.holes import drawn_hole
 from fauxlens.forge.create.nets.critic import PatchCritic
@@ -49,6 +51,9 @@ STATE = "state.pt"
 LOG = "log.jsonl"
 WEIGHTS = "learned.safetensors"
 CARD = "learned.json"
+
+KIND = "learned"
+"""What a recipe of this training says in `kind`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +112,11 @@ class LearnedRecipe:
             raise BadSetting("what is held out must be another split than what is trained on", got=self.split)
 
 
+def read_learned_recipe(path: Path) -> LearnedRecipe:
+    """The recipe in a TOML file."""
+    return settings_from(LearnedRecipe, without_kind(path, KIND), where=str(path))
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingPhoto:
     """A real photo in memory, shrunk."""
@@ -157,6 +167,7 @@ class Training:
         self.optimiser = torch.optim.AdamW(self.network.parameters(), recipe.rate, (0.8, 0.99), weight_decay=1e-4)
         self.critic_optimiser = torch.optim.AdamW(self.critic.parameters(), recipe.critic_rate, (0.5, 0.99))
         self.step = 0
+        self.losses: Mapping[str, float] = {}  # of the last step
 
     def state(self) -> dict[str, Any]:
         """Everything that the next step depends on."""
@@ -222,7 +233,8 @@ class Training:
             self.critic_optimiser.step()
         self.step += 1
         self._average()
-        return {name: float(value.detach()) for name, value in losses.items()}
+        self.losses = {name: float(value.detach()) for name, value in losses.items()}
+        return dict(self.losses)
 
     def _rate_share(self) -> float:
         done = self.step / self.recipe.steps
@@ -245,6 +257,10 @@ class Training:
             yield
 
 
+def _never(training: Training) -> bool:
+    return False
+
+
 def fit(
     recipe: LearnedRecipe,
     photos: Sequence[TrainingPhoto],
@@ -252,9 +268,13 @@ def fit(
     *,
     stop_at: int | None = None,
     minutes: float | None = None,
+    halt: Callable[[Training], bool] = _never,
     clock: Callable[[], float] = time.monotonic,
 ) -> Training:
-    """Train until the recipe's last step, `stop_at`, or the time is up, going on from what `folder` holds."""
+    """Train until the recipe's last step, `stop_at`, or the time is up, going on from what `folder` holds.
+
+    `halt` is asked before every step whether to leave it at that.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     training = Training(recipe)
     state = folder / STATE
@@ -264,7 +284,7 @@ def fit(
     _cut_log(folder / LOG, training.step)
     last = recipe.steps if stop_at is None else min(stop_at, recipe.steps)
     start = saved = clock()
-    while training.step < last and (minutes is None or clock() - start < 60.0 * minutes):
+    while training.step < last and (minutes is None or clock() - start < 60.0 * minutes) and not halt(training):
         step, began = training.step, clock()
         losses = training.take_step(photos)
         if not all(math.isfinite(value) for value in losses.values()):
@@ -350,6 +370,31 @@ def export(training: Training, folder: Path, facts: dict[str, Any]) -> Path:
     return target
 
 
+def finish(
+    training: Training,
+    manifest: Manifest,
+    photos: Sequence[TrainingPhoto],
+    held_out: Sequence[TrainingPhoto],
+    folder: Path,
+) -> dict[str, Any]:
+    """Measure on photos held out, write weights and card; gives what was measured."""
+    measured = evaluate(training.averaged, held_out, training.recipe)
+    log.info("held out: %s", to_json_line(measured).strip())
+    facts = {
+        "data": _sources(manifest, photos),
+        "held_out": measured,
+        "seconds": round(seconds_in(folder), 1),
+        "losses": _last_losses(folder / LOG),
+    }
+    log.info("written: %s", export(training, folder, facts))
+    return measured
+
+
+def seconds_in(folder: Path) -> float:
+    """How long all steps of the run in a folder took."""
+    return sum(float(line["seconds"]) for line in _lines(folder / LOG))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """What `python -m` runs: train, measure on held-out photos, write weights and card."""
     parser = argparse.ArgumentParser(prog="python -m fauxlens.forge.create.fit_learned", description=__doc__)
@@ -360,21 +405,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, help="stop after so many minutes, wherever it is")
     given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    recipe = read_settings(LearnedRecipe, given.recipe)
+    recipe = read_learned_recipe(given.recipe)
     manifest = read_manifest(given.manifest, root=given.root)
     photos = load_photos(manifest, recipe.split, recipe.shorter_side)
     held_out = load_photos(manifest, recipe.held_out_split, recipe.shorter_side, most=recipe.held_out_photos)
     log.info("%d photos to train on, %d held out", len(photos), len(held_out))
     training = fit(recipe, photos, given.output, minutes=given.minutes)
-    measured = evaluate(training.averaged, held_out, recipe)
-    log.info("held out: %s", to_json_line(measured).strip())
-    facts = {
-        "data": _sources(manifest, photos),
-        "held_out": measured,
-        "seconds": round(_seconds(given.output / LOG), 1),
-        "losses": _last_losses(given.output / LOG),
-    }
-    log.info("written: %s", export(training, given.output, facts))
+    finish(training, manifest, photos, held_out, given.output)
     return 0
 
 
@@ -457,10 +494,6 @@ def _lines(path: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             break  # the last line of a run that was cut off
     return lines
-
-
-def _seconds(path: Path) -> float:
-    return sum(float(line["seconds"]) for line in _lines(path))
 
 
 def _last_losses(path: Path) -> dict[str, float]:
