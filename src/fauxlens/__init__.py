@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from fauxlens.detectors.load import load
     from fauxlens.images.picture import Picture, read_picture
     from fauxlens.manifest.manifest import Manifest, read_manifest
-    from fauxlens.manifest.sample import Sample
     from fauxlens.manifest.scan import scan
     from fauxlens.manifest.verify import verify
+    from fauxlens.verdict.inspect import inspect
 
 __all__ = [
     "FauxlensError",
     "Manifest",
     "Picture",
-    "Sample",
     "__version__",
+    "inspect",
     "load",
     "read_manifest",
     "read_picture",
@@ -34,7 +34,7 @@ __all__ = [
 _HOMES = {
     "Manifest": "fauxlens.manifest.manifest",
     "Picture": "fauxlens.images.picture",
-    "Sample": "fauxlens.manifest.sample",
+    "inspect": "fauxlens.verdict.inspect",
     "load": "fauxlens.detectors.load",
     "read_manifest": "fauxlens.manifest.manifest",
     "read_picture": "fauxlens.images.picture",

@@ -17,7 +17,7 @@ from fauxlens.detectors.detector import Detector, Loaded
 from fauxlens.images.picture import read_picture
 from fauxlens.verdict.evidence import Evidence
 from fauxlens.verdict.finding import RANDOM, UNCALIBRATED, Finding, Opinion
-from fauxlens.verdict.inspect import inspect, pictures_of
+from fauxlens.verdict.inspect import inspect_many, pictures_of
 from fauxlens.verdict.marks import heatmap_of, traced_of, with_marks
 
 
@@ -34,7 +34,7 @@ def photo(tmp_path: Path) -> Path:
 
 
 def one(path: Path, *detectors: Detector) -> Finding:
-    return next(iter(inspect([path], detectors)))
+    return next(iter(inspect_many([path], detectors)))
 
 
 def test_random_weights_say_nothing(nano: Detector, photo: Path) -> None:
@@ -67,7 +67,7 @@ def test_learnt_but_uncalibrated_weights_give_a_score_and_no_verdict(nano: Detec
 def test_one_that_cannot_be_read_stops_nothing(nano: Detector, photo: Path) -> None:
     bad = photo.with_name("bad.jpg")
     bad.write_text("no picture", encoding="utf-8")
-    found = list(inspect([bad, photo, photo.with_name("none.jpg")], [nano]))
+    found = list(inspect_many([bad, photo, photo.with_name("none.jpg")], [nano]))
     assert [one.as_json()["status"] for one in found] == ["error", "ok", "error"]
     assert isinstance(found[0].error, UnreadableImage)
     told = found[2].as_json()

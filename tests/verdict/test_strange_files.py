@@ -16,7 +16,7 @@ from fauxlens.cli.main import main
 from fauxlens.core.errors import UnreadableImage
 from fauxlens.detectors.table import DETECTORS
 from fauxlens.verdict.finding import Finding
-from fauxlens.verdict.inspect import inspect
+from fauxlens.verdict.inspect import inspect_many
 from strange_files import EITHER, ODD_NAMES, OK, strange_files
 from tiny_detector import Tiny
 
@@ -62,7 +62,7 @@ def fault(found: Finding, wanted: str) -> str | None:
 def test_each_file_is_told_of_in_order_and_none_stops_the_others(told: dict[Path, str]) -> None:
     assert len(told) > 200
     begun = time.perf_counter()
-    found = list(inspect(list(told), [Tiny()]))
+    found = list(inspect_many(list(told), [Tiny()]))
     assert time.perf_counter() - begun < MOST_SECONDS
     assert [one.path for one in found] == [str(path) for path in told]
     faults = {Path(one.path).name: why for one, wanted in zip(found, told.values(), strict=True)

@@ -20,7 +20,11 @@ def command(
     paths: Annotated[list[Path], typer.Argument(help="Pictures, folders of pictures, or patterns.", metavar="PATH...")],
     detector: Annotated[
         list[str] | None,
-        typer.Option("--detector", "-d", help="Whom to ask, DETECTOR or DETECTOR/SET; several times for several."),
+        typer.Option(
+            "--detector",
+            "-d",
+            help="Whom to ask, DETECTOR or DETECTOR/SET, instead of the one that comes along; repeatable.",
+        ),
     ] = None,
     weights: Annotated[
         str | None,
@@ -32,17 +36,22 @@ def command(
     report: Annotated[
         Path | None, typer.Option(help="Write a page, masks and heatmaps into this folder.", metavar="DIR")
     ] = None,
+    stability: Annotated[
+        bool,
+        typer.Option("--stability/--no-stability", help="Save, resize and crop each picture again, and ask again."),
+    ] = True,
+    maps: Annotated[
+        bool,
+        typer.Option("--maps/--no-maps", help="Classical maps (error level, noise, ...) on the pages of --report."),
+    ] = True,
     max_pixels: MaxPixels = DEFAULT_MAX_PIXELS,
     json: Annotated[bool, typer.Option("--json", help="One line of JSON a picture on stdout.")] = False,
     quiet: Quiet = False,
 ) -> int:
-    """Ask detectors about pictures: score, marked places, and what was not checked."""
-    if not detector:
-        raise BadSetting(
-            "no detector was named, and the package does not carry one of its own yet",
-            hint="`fauxlens detectors` lists them; then `fauxlens inspect PHOTO --detector NAME`",
-        )
-    asked_for = list(dict.fromkeys(detector))
+    """Was it made or edited by a machine, and where? A verdict, its evidence, and what was not checked."""
+    from fauxlens.verdict.inspect import DETECTOR, Plan, inspect_many, pictures_of
+
+    asked_for = list(dict.fromkeys(detector or [DETECTOR]))
     if len(asked_for) > 1 and (setting is not None or option or weights not in (None, "random")):
         raise BadSetting(
             "--setting, --option and --weights belong to one detector",
@@ -52,8 +61,9 @@ def command(
     from fauxlens.detectors import load
     from fauxlens.images.limits import Limits
     from fauxlens.verdict.index import write_pages
-    from fauxlens.verdict.inspect import inspect, pictures_of
+    from fauxlens.verdict.maps import MAPS
     from fauxlens.verdict.marks import with_marks
+    from fauxlens.verdict.stability import DELIVERIES
     from fauxlens.verdict.words import with_places
 
     files = pictures_of(paths)
@@ -69,8 +79,10 @@ def command(
     def marked(finding: Finding, picture: Picture) -> Finding:
         return with_marks(finding, picture, report, len(findings)) if report is not None else finding
 
+    plan = Plan(stability=DELIVERIES if stability else (), maps=tuple(MAPS) if maps and report is not None else ())
+    looked = inspect_many(files, asked, limits=Limits(max_pixels=max_pixels), marker=marked, plan=plan)
     with console.progress_of(quiet or len(files) == 1) as progress:
-        for number, found in enumerate(inspect(files, asked, limits=Limits(max_pixels=max_pixels), marker=marked)):
+        for number, found in enumerate(looked):
             progress(number + 1, len(files), "inspect")
             # Masks are as large as the pictures: of a long list only what is said of them is kept.
             findings.append(with_places(found).without_maps())

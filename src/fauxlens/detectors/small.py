@@ -80,7 +80,8 @@ class Context(nn.Module):
         mean = maps.mean(dim=(2, 3))
         deviation = (maps - mean[..., None, None]).square().mean(dim=(2, 3)).add(1e-6).sqrt()
         factor, offset = self.linear(torch.cat((mean, deviation), dim=1)).chunk(2, dim=1)
-        return maps * (1 + torch.tanh(factor))[..., None, None] + offset[..., None, None]
+        bent: Tensor = maps * (1 + torch.tanh(factor))[..., None, None] + offset[..., None, None]
+        return bent
 
 
 class SmallNetwork(nn.Module):

@@ -31,7 +31,7 @@ from fauxlens.manifest.manifest import Manifest, concatenate, read_manifest
 from fauxlens.manifest.select import select
 
 SMALL_SOURCE = 0.10
-"""A source with a smaller share of the photos may be held out as a whole; without a large one little could be learnt."""
+"""A source with a smaller share of the photos may be held out as a whole; the large ones are needed for learning."""
 VALIDATION = 0.10
 """The share of the photos to learn from that choices are made on."""
 
@@ -123,7 +123,7 @@ def make(
 
 
 def make_calibration(folder: Path, *, workers: int = 1, progress: Progress = silent) -> Path:
-    """Deliver the validation pictures of `set.parquet` in many ways, and write `calibration.parquet` over all of them."""
+    """Deliver the validation pictures of `set.parquet` in many ways; `calibration.parquet` names all of them."""
     whole = read_manifest(folder / "set.parquet")
     made = []
     for sort, deliveries in (("real", REAL_DELIVERIES), ("edited", FORGED_DELIVERIES)):

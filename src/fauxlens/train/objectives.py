@@ -209,7 +209,7 @@ class Place(Objective):
     def __call__(self, output: Output, batch: Batch) -> Losses:
         """All three, as means."""
         mask = _told(output, "mask")
-        truth = F.adaptive_avg_pool2d(masks_of(batch), mask.shape[-2:])
+        truth = F.adaptive_avg_pool2d(masks_of(batch), (mask.shape[-2], mask.shape[-1]))
         taught = truth.flatten(1).amax(dim=1) > 0.5
         return _losses(
             mask=(1.0, mask_loss(mask, truth)),

@@ -67,7 +67,7 @@ def _by_its_own_words(provenance: Sequence[Evidence]) -> tuple[Verdict, str] | N
     for verdict in ("generated", "edited"):
         found = next((one for one in strong if one.leans == verdict), None)
         if found is not None:
-            return verdict, f"the file says so itself: {_clause(found.sentence)}"  # type: ignore[return-value]
+            return verdict, f"the file says so itself: {_clause(found.sentence)}"
     return None
 
 
@@ -85,7 +85,7 @@ def _contradiction(answers: Sequence[tuple[Opinion, Answer]]) -> str | None:
 def _of_answers(answers: Sequence[Answer]) -> tuple[Verdict, str]:
     for verdict in ("generated", "edited"):
         if any(one.verdict == verdict for one in answers):
-            return verdict, f"its traces are stronger than those of nearly all real pictures: {_SAYS[verdict]}"  # type: ignore[return-value]
+            return verdict, f"its traces are stronger than those of nearly all real pictures: {_SAYS[verdict]}"
     if any(one.verdict == "inconclusive" for one in answers):
         return "inconclusive", IN_THE_BAND
     return "no_sign", NOTHING_FOUND

@@ -228,13 +228,7 @@ def checked(finding: Finding) -> tuple[str, ...]:
 
 def not_checked(finding: Finding) -> tuple[str, ...]:
     """What could not be checked here, or was not, a sentence each."""
-    told = [stopped(capital(one)) for one in finding.not_checked]
-    if finding.error is None:
-        if not finding.provenance:
-            told.append("What the file says of its own origin was not read.")
-        if finding.stability is None:
-            told.append("Whether the answer lasts when the picture is delivered in another way was not tried.")
-    return tuple(told)
+    return tuple(stopped(capital(one)) for one in finding.not_checked)
 
 
 def lasting(finding: Finding) -> str | None:
