@@ -65,9 +65,11 @@ def strongest_window(pixels: Pixels, mask: np.ndarray | None, side: int) -> tupl
         )
         within = (max(1, columns // 16), max(1, rows // 16))
         sums = cv2.boxFilter(small, -1, within, normalize=True, borderType=cv2.BORDER_CONSTANT)
-        middle = np.unravel_index(int(np.argmax(sums)), sums.shape)
-        top = min(max(0, int(middle[0]) * 16 - rows // 2), height - rows)
-        left = min(max(0, int(middle[1]) * 16 - columns // 2), width - columns)
+        # Where several windows hold the same marks, the one in their midst has them in its middle.
+        best = np.argwhere(sums >= sums.max() - 1e-6)
+        middle = best[len(best) // 2] if np.ptp(best, axis=0).max() > max(within) else best.mean(axis=0)
+        top = min(max(0, round(float(middle[0]) * 16 + 8) - rows // 2), height - rows)
+        left = min(max(0, round(float(middle[1]) * 16 + 8) - columns // 2), width - columns)
     top, left = top // 8 * 8, left // 8 * 8
     return np.ascontiguousarray(pixels[top : top + rows, left : left + columns]), False
 
