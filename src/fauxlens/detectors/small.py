@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fauxlens.detectors.card import Card
+from fauxlens.detectors.card import Card, WeightFile, WeightSet
 from fauxlens.detectors.detector import Detector
 from fauxlens.detectors.prediction import Output
 from fauxlens.detectors.view import Pixels, Prepared, View, Window, normalised, tiled
@@ -155,8 +155,23 @@ class Small(Detector):
         input="RGB at its own size, in tiles of 1,024 pixels",
         parameters=769_267,
         code="ours; Apache-2.0",
-        weights=(),
-        limits=(),
+        weights=(
+            WeightSet(
+                name="embedded",
+                files=(WeightFile(name="network.safetensors", source="comes with the package"),),
+                licence="Apache-2.0; its card names the photos it was trained on and their terms",
+                use="ours",
+                terms="trained on research photos; whether weights are bound by their photos' terms is not settled",
+                trained_on="what the package's forge made of 777 photos of four public sources",
+            ),
+        ),
+        limits=(
+            "It has learnt traces of small decoders and of one classical fill, made by the package's own forge; no "
+            "diffusion model's inpainting was in its training.",
+            "It cannot tell a piece of one photo pasted into another from the rest.",
+            "It does not answer whether a whole picture was generated.",
+            "JPEG saving hides what it looks at; how much is left is estimated for every picture.",
+        ),
     )
 
     def build(self) -> nn.Module:

@@ -1,0 +1,77 @@
+"""Puts trained weights of the embedded detector into the package: network, card and judgement, checked.
+
+    python -m fauxlens.train.embedded_release run judgement.json
+
+`run` is a finished training; the judgement is what `fauxlens calibrate` wrote for its `weights.safetensors`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from fauxlens.core.errors import BadWeights
+from fauxlens.core.files import sha256_of, write_json
+from fauxlens.detectors import store as stores
+from fauxlens.detectors.checkpoint import read_tensors
+from fauxlens.detectors.load import weight_set
+from fauxlens.detectors.small import Small
+from fauxlens.detectors.store import Stored
+from fauxlens.verdict.judgement import place_beside, read_judgement
+
+LARGEST = 16 << 20
+"""Bytes that may travel with the package."""
+
+
+def release(run: Path, judgement: Path, *, store: Path | None = None) -> Stored:
+    """Write the set `embedded` below `store`, by default inside the package."""
+    base = store or stores.embedded_folder()
+    path, facts = run / "weights.safetensors", json.loads((run / "card.json").read_text("utf-8"))
+    if facts["detector"] != Small.card.name or facts["sha256"] != sha256_of(path):
+        raise BadWeights("these are not the weights that the card of the run tells of", where=run)
+    known = read_judgement(judgement)
+    known.require_weights(facts["sha256"], judgement)
+    chosen = weight_set(Small, "embedded")
+    stored = stores.put(Small.card.name, replace(chosen, setting=facts["setting"]), "", read_tensors(path), store=base)
+    if stored.bytes > LARGEST:
+        raise BadWeights("too large to travel with the package", wanted=f"{LARGEST:,} bytes", got=f"{stored.bytes:,}")
+    card = stored.folder / "card.json"
+    write_json(card, {**json.loads(card.read_text("utf-8")), "training": _training(facts)})
+    # A file is the same numbers in any order, so the package's own may have another digest than the run's.
+    mine = replace(
+        known,
+        weights_sha256=stored.sha256,
+        calibration=replace(known.calibration, weights_sha256=stored.sha256),
+    )
+    from fauxlens.detectors.detector import Loaded
+
+    place = place_beside(Loaded(chosen.name, stored.sha256, tuple(stored.files.values())), known.axis)
+    assert place is not None
+    mine.save(place)
+    return stored
+
+
+def _training(facts: Mapping[str, Any]) -> dict[str, Any]:
+    kept = ("recipe", "recipe_digest", "settings", "manifest", "manifest_digest", "licences", "epochs", "steps",
+            "samples", "seconds", "validation", "written_by")  # fmt: skip
+    return {name: facts[name] for name in kept}
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Put trained weights of the embedded detector into the package.")
+    parser.add_argument("run", type=Path)
+    parser.add_argument("judgement", type=Path)
+    parser.add_argument("--store", type=Path, help="another folder than the package's own")
+    given = parser.parse_args()
+    stored = release(given.run, given.judgement, store=given.store)
+    sys.stdout.write(f"wrote {stored.folder}: {stored.bytes:,} bytes, {stored.sha256}\n")
+
+
+if __name__ == "__main__":
+    main()
