@@ -43,7 +43,7 @@ def decide(
         return "inconclusive", f"too little of a trace can be left: {left.reason}"
     laundered = next((one for one in evidence if one.leans == "laundered" and one.strength == "strong"), None)
     if laundered is not None:
-        return "inconclusive", _clause(laundered.sentence)
+        return "inconclusive", clause(laundered.sentence)
     contradiction = _contradiction(answers)
     if contradiction is not None:
         return "inconclusive", contradiction
@@ -67,7 +67,7 @@ def _by_its_own_words(provenance: Sequence[Evidence]) -> tuple[Verdict, str] | N
     for verdict in ("generated", "edited"):
         found = next((one for one in strong if one.leans == verdict), None)
         if found is not None:
-            return verdict, f"the file says so itself: {_clause(found.sentence)}"
+            return verdict, f"the file says so itself: {clause(found.sentence)}"
     return None
 
 
@@ -91,12 +91,12 @@ def _of_answers(answers: Sequence[Answer]) -> tuple[Verdict, str]:
     return "no_sign", NOTHING_FOUND
 
 
-def _clause(sentence: str) -> str:
-    """A sentence as a part of another one.
+def clause(sentence: str) -> str:
+    """A sentence as a part of another one; names and abbreviations keep their capitals.
 
-    >>> _clause("It was saved twice.")
-    'it was saved twice'
+    >>> clause("It was saved twice."), clause("SynthID is private."), clause("EXIF names a camera.")
+    ('it was saved twice', 'SynthID is private', 'EXIF names a camera')
     """
     bare = sentence.rstrip(".")
-    # Names and abbreviations keep their capitals.
-    return bare if bare[:2].isupper() or not bare else bare[0].lower() + bare[1:]
+    first = bare.split(" ", 1)[0]
+    return bare if first[1:] != first[1:].lower() else bare[:1].lower() + bare[1:]

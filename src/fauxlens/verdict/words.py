@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from fauxlens.core.errors import FauxlensError
 from fauxlens.core.text import visible
 from fauxlens.detectors.table import DETECTORS, detector_class
+from fauxlens.verdict.decide import clause
 from fauxlens.verdict.evidence import Evidence
 from fauxlens.verdict.finding import RANDOM, UNCALIBRATED, Answer, Axis, Finding, Opinion, Verdict
 
@@ -463,7 +464,7 @@ def _begun(title: str, sentences: Sequence[str], width: int) -> list[str]:
     told = ""
     for one in sentences:
         begun = visible(one, one_line=True).split(": ")[0].split("; ")[0].rstrip(".")
-        told = f"{title}: {begun}" if not told else f"{told}; {begun[:1].lower()}{begun[1:]}"
+        told = f"{title}: {begun}" if not told else f"{told}; {clause(begun)}"
         folded = _folded(told, width, 3)
         if lines and len(folded) > 2:
             break
