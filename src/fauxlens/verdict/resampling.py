@@ -18,10 +18,12 @@ LENGTH = 256
 """Pixels that one spectrum is made of; shorter pictures are filled up with nothing."""
 
 _WINDOWS = 4  # each way
-# The least log of power above its neighbourhood, in both directions at one frequency. On photos of the development
-# pictures the largest found otherwise is about 2.7.
-_ENOUGH = 4.0
-# A JPEG's own grid swings at multiples of an eighth; a peak there must be above all others of that kind by this much.
+# The least log of power above its neighbourhood, in both directions at one frequency. Photos stay below 4, but for a
+# few with something regular in them.
+_ENOUGH = 4.6
+# A JPEG's own grid swings at multiples of an eighth. A swing of two pixels must be above all others of that kind by
+# this much, and stronger, for codecs leave some of it by themselves.
+_HALF = 5.5
 _ABOVE_GRID = 2.0
 # Slow swings are the scene.
 _LOWEST = 20
@@ -65,7 +67,7 @@ def resampled(luma: Values) -> Resampled | None:
     at = int(both.argmax())
     if both[at] >= _ENOUGH:
         return Resampled(float(frequencies[at]), float(both[at]))
-    if half >= _ENOUGH and half >= quarters + _ABOVE_GRID:
+    if half >= _HALF and half >= quarters + _ABOVE_GRID:
         return Resampled(0.5, half)
     return None
 
