@@ -6,9 +6,11 @@ import numpy as np
 
 from fauxlens.core.errors import UnreadableImage
 from fauxlens.detectors.prediction import Prediction
+from fauxlens.evaluate.calibration import Calibration
 from fauxlens.images.picture import Picture
 from fauxlens.verdict.evidence import Evidence
 from fauxlens.verdict.finding import UNCALIBRATED, Answer, Finding, Left, Opinion, Redelivery, Stability, Verdict
+from fauxlens.verdict.judgement import Judgement
 from landscapes import landscape
 
 CALIBRATED = "2,000 pictures of three sources, held out, in November 2026"
@@ -119,3 +121,16 @@ def failed(path: str = "photos/bad.jpg") -> Finding:
         hint="open it in an editor and look what it is",
     )
     return Finding(path, None, error.what, error=error)
+
+
+def judgement(low: float, high: float, *, detector: str = "x", sha256: str = "ab") -> Judgement:
+    """One of a made-up detector, whose probability is the sigmoid of its logit."""
+    fit = Calibration(
+        method="platt", numbers={"slope": (1.0,), "offset": (0.0,)}, split="val", pictures=40, fakes=20,
+        data_sha256="", detector=detector, weights_sha256=sha256, ece_before=0.1, ece_after=0.1, ece_fitted=0.1,
+        date="2026-11-21",
+    )  # fmt: skip
+    return Judgement(
+        detector=detector, weights_sha256=sha256, axis="local_edit", calibration=fit, low=low, high=high,
+        date="2026-11-21",
+    )  # fmt: skip

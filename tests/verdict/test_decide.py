@@ -8,13 +8,11 @@ import pytest
 from fauxlens.core.errors import FauxlensError
 from fauxlens.detectors.detector import Detector
 from fauxlens.detectors.prediction import Prediction
-from fauxlens.evaluate.calibration import Calibration
 from fauxlens.verdict.decide import IN_THE_BAND, decide
 from fauxlens.verdict.evidence import Evidence
 from fauxlens.verdict.finding import RANDOM, UNCALIBRATED, Left, Opinion, Redelivery, Stability, Verdict
-from fauxlens.verdict.judgement import Judgement
 from fauxlens.verdict.stability import DELIVERIES, stability_of, strongest_window
-from findings_drawn import opinion, uncalibrated
+from findings_drawn import judgement, opinion, uncalibrated
 from landscapes import landscape
 
 SHAPE = (40, 60)
@@ -105,16 +103,6 @@ class Sharpness:
             logit = float(np.abs(np.diff(grey, axis=1)).mean())
             found.append(Prediction("", logit, None, mask=np.full(one.shape[:2], 0.3, np.float32), detector="x"))
         return found
-
-
-def judgement(low: float, high: float) -> Judgement:
-    fit = Calibration(
-        method="platt", numbers={"slope": (1.0,), "offset": (0.0,)}, split="val", pictures=40, fakes=20,
-        data_sha256="", detector="x", weights_sha256="ab", ece_before=0.1, ece_after=0.1, ece_fitted=0.1, date="2026",
-    )  # fmt: skip
-    return Judgement(
-        detector="x", weights_sha256="ab", axis="local_edit", calibration=fit, low=low, high=high, date="2026"
-    )
 
 
 def asked(pixels: np.ndarray, low: float, high: float, side: int = 512) -> tuple[Stability, Sharpness]:

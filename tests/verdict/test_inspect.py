@@ -14,11 +14,16 @@ from PIL import Image
 from fauxlens.core.errors import BadSetting, NoWeights, OutOfMemory, UnreadableImage
 from fauxlens.detectors import load
 from fauxlens.detectors.detector import Detector, Loaded
+from fauxlens.images.encode import encode_png
 from fauxlens.images.picture import read_picture
 from fauxlens.verdict.evidence import Evidence
 from fauxlens.verdict.finding import RANDOM, UNCALIBRATED, Finding, Opinion
-from fauxlens.verdict.inspect import inspect_many, pictures_of
+from fauxlens.verdict.inspect import Plan, inspect_many, pictures_of
+from fauxlens.verdict.judgement import place_in_store
 from fauxlens.verdict.marks import heatmap_of, traced_of, with_marks
+from fauxlens.verdict.stability import DELIVERIES
+from findings_drawn import judgement
+from landscapes import landscape
 
 
 @pytest.fixture(scope="module")
@@ -161,3 +166,60 @@ def test_a_trace_is_stretched_between_its_ends() -> None:
     found = traced_of(trace)
     assert (found.min(), found.max(), found.dtype) == (0, 1, np.float32)
     assert traced_of(np.full((4, 4), 2, np.float32)).max() == 0
+
+
+def test_a_stored_judgement_draws_the_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAUXLENS_WEIGHTS", str(tmp_path / "weights"))
+    detector = load("fauxlens-small", "random")
+    detector.weights = Loaded("mine", "ab" * 32)
+    pixels = landscape(5, 160, 200)
+    (tmp_path / "photo.png").write_bytes(encode_png(pixels))
+    logit = detector.predict([pixels])[0].logit
+    assert logit is not None
+    bands = {
+        "edited": (logit - 2, logit - 1),
+        "no_sign": (logit + 1, logit + 2),
+        "inconclusive": (logit - 1, logit + 1),
+    }
+    for wanted, (low, high) in bands.items():
+        judgement(low, high, detector="fauxlens-small", sha256="ab" * 32).save(
+            place_in_store("fauxlens-small", "ab" * 32, "local_edit")
+        )
+        found = one(tmp_path / "photo.png", detector)
+        answer = found.answer("local_edit")
+        assert answer is not None
+        assert answer.verdict == wanted
+        assert found.stability is not None
+        assert len(found.stability.tried) == len(DELIVERIES)
+        assert found.left is not None
+        assert found.verdict in (wanted, "inconclusive")  # other rules may lower it
+        told = found.as_json()
+        assert told["local_edit"]["verdict"] == wanted
+        assert told["whole_image"] is None
+        assert any("whole picture was made by a generator" in one for one in found.not_checked)
+    quick = next(iter(inspect_many([tmp_path / "photo.png"], [detector], plan=Plan(stability=(), provenance=False))))
+    assert quick.stability is None
+    assert quick.provenance == ()
+
+
+def test_the_front_door_takes_one_picture(tmp_path: Path) -> None:
+    import fauxlens
+
+    (tmp_path / "photo.png").write_bytes(encode_png(landscape(5, 100, 120)))
+    found = fauxlens.inspect(tmp_path / "photo.png", detector=load("fauxlens-small", "random"))
+    assert (found.verdict, found.reason) == ("inconclusive", RANDOM)
+    with pytest.raises(UnreadableImage):
+        fauxlens.inspect(tmp_path / "none.png", detector=load("fauxlens-small", "random"))
+
+
+def test_what_one_picture_is_guilty_of_stops_nothing(photo: Path, tmp_path: Path) -> None:
+    (tmp_path / "dot.png").write_bytes(encode_png(np.zeros((1, 1, 3), np.uint8)))
+    npr = load("npr", "random", options={"showing": "native"})
+    found = list(inspect_many([tmp_path / "dot.png", photo], [npr]))
+    assert [one.as_json()["status"] for one in found] == ["error", "ok"]
+    assert "too small" in found[0].as_json()["error"]["message"]
+
+
+def test_a_name_that_no_system_takes_is_told_not_raised(nano: Detector, photo: Path, tmp_path: Path) -> None:
+    files = pictures_of([tmp_path / ("n" * 300), photo])
+    assert [one.as_json()["status"] for one in inspect_many(files, [nano])] == ["error", "ok"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fauxlens.core.errors import BadSetting, FauxlensError, OutOfMemory, UnreadableImage
+from fauxlens.core.errors import BadPredictions, BadSetting, BadShape, FauxlensError, OutOfMemory, UnreadableImage
 from fauxlens.core.files import sha256_of
 from fauxlens.detectors.detector import Detector
 from fauxlens.detectors.prediction import Prediction
@@ -34,6 +34,9 @@ Marker = Callable[[Finding, Picture], Finding]
 
 DETECTOR = "fauxlens-small"
 """Who is asked when nobody is named: the one that comes with the package."""
+
+_OF_ONE_PICTURE = (UnreadableImage, OutOfMemory, BadShape, BadPredictions)
+"""What one picture may be guilty of; anything else would be wrong with all of them, and is raised."""
 
 _QUESTIONS: dict[Axis, str] = {
     "whole_image": "whether the whole picture was made by a generator: no detector with a calibrated answer to that "
@@ -77,7 +80,9 @@ def pictures_of(given: Sequence[Path]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for path in given:
-        if path.is_dir():
+        if _is_beyond_names(path):
+            found[path] = None  # reading it will say why it cannot be
+        elif path.is_dir():
             below = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
             if not below:
                 raise BadSetting("no pictures in the folder", where=path, wanted=", ".join(sorted(SUFFIXES)))
@@ -90,6 +95,17 @@ def pictures_of(given: Sequence[Path]) -> list[Path]:
         else:
             found[path] = None
     return list(found)
+
+
+def _is_beyond_names(path: Path) -> bool:
+    """Whether the system takes no such name, for example one that is too long."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError):
+        return not glob.has_magic(str(path))
+    return False
 
 
 def inspect_many(
@@ -110,7 +126,7 @@ def inspect_many(
         try:
             picture = read_picture(path, limits=limits)
             finding = _finding(path, picture, detectors, known, plan)
-        except (UnreadableImage, OutOfMemory) as error:
+        except _OF_ONE_PICTURE as error:
             yield Finding(str(path), None, error.what, seconds=time.perf_counter() - begun, error=error)
             continue
         if marker is not None:
