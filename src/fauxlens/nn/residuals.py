@@ -18,7 +18,15 @@ SRM_DIVISORS = (4.0, 12.0, 2.0)
 
 def srm_kernels() -> Tensor:
     """(3, 5, 5): the three SRM kernels, divided."""
-    return torch.tensor(SRM_KERNELS) / torch.tensor(SRM_DIVISORS)[:, None, None]
+    return torch.tensor(_divided())
+
+
+def _divided() -> list[list[list[float]]]:
+    # In plain numbers: a division of tensors without storage makes torch load its compiler, which takes seconds.
+    return [
+        [[value / divisor for value in row] for row in kernel]
+        for kernel, divisor in zip(SRM_KERNELS, SRM_DIVISORS, strict=True)
+    ]
 
 
 class FixedResiduals(nn.Module):
@@ -34,7 +42,8 @@ class FixedResiduals(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         # Not part of the state: it is a constant of the design, not a thing that a file could bring.
-        self.register_buffer("kernels", srm_kernels().repeat(3, 1, 1)[:, None], persistent=False)
+        kernels = torch.tensor([[kernel] for _ in range(3) for kernel in _divided()])
+        self.register_buffer("kernels", kernels, persistent=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(N, 3, H, W) float32 in 0..255 -> (N, 12, H, W) in -1..1."""

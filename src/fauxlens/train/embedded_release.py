@@ -19,6 +19,7 @@ from fauxlens.core.errors import BadWeights
 from fauxlens.core.files import sha256_of, write_json
 from fauxlens.detectors import store as stores
 from fauxlens.detectors.checkpoint import read_tensors
+from fauxlens.detectors.detector import Loaded
 from fauxlens.detectors.load import weight_set
 from fauxlens.detectors.small import Small
 from fauxlens.detectors.store import Stored
@@ -48,11 +49,13 @@ def release(run: Path, judgement: Path, *, store: Path | None = None) -> Stored:
         weights_sha256=stored.sha256,
         calibration=replace(known.calibration, weights_sha256=stored.sha256),
     )
-    from fauxlens.detectors.detector import Loaded
-
     place = place_beside(Loaded(chosen.name, stored.sha256, tuple(stored.files.values())), known.axis)
     assert place is not None
     mine.save(place)
+    # What travels with a package is readable by whoever installs it, and nobody writes there any more.
+    (stored.folder / ".lock").unlink(missing_ok=True)
+    for file in stored.folder.iterdir():
+        file.chmod(0o644)
     return stored
 
 
