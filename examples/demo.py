@@ -41,7 +41,7 @@ from fauxlens.verdict.marks import with_marks
 from fauxlens.verdict.words import with_places
 
 PHOTOS = ("astronaut", "chelsea", "coffee", "rocket", "camera", "brick")
-EACH = 3
+EACH = 2
 """Forgeries of a photo that are inspected."""
 CHAINS = ("social/whatsapp-like", "screenshot/phone", "genimage-degraded/1:jpeg-30", "genimage-degraded/1:blur-3")
 

@@ -20,6 +20,7 @@ NAMES = [
     "Picture",
     "Sample",
     "__version__",
+    "inspect",
     "load",
     "read_manifest",
     "read_picture",

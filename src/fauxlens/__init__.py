@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fauxlens.detectors.load import load
     from fauxlens.images.picture import Picture, read_picture
     from fauxlens.manifest.manifest import Manifest, read_manifest
+    from fauxlens.manifest.sample import Sample
     from fauxlens.manifest.scan import scan
     from fauxlens.manifest.verify import verify
     from fauxlens.verdict.inspect import inspect
@@ -22,6 +23,7 @@ __all__ = [
     "FauxlensError",
     "Manifest",
     "Picture",
+    "Sample",
     "__version__",
     "inspect",
     "load",
@@ -34,6 +36,7 @@ __all__ = [
 _HOMES = {
     "Manifest": "fauxlens.manifest.manifest",
     "Picture": "fauxlens.images.picture",
+    "Sample": "fauxlens.manifest.sample",
     "inspect": "fauxlens.verdict.inspect",
     "load": "fauxlens.detectors.load",
     "read_manifest": "fauxlens.manifest.manifest",

@@ -85,7 +85,10 @@ class Context(nn.Module):
 
 
 class SmallNetwork(nn.Module):
-    """(N, 3, H, W) RGB in 0..255, sides of at least 32 -> verdict logit, and mask logits at a quarter of the size."""
+    """(N, 3, H, W) RGB in 0..255, sides of at least 32 -> verdict logit, and mask logits.
+
+    The mask is made at a quarter of the size, at which it is learnt; afterwards it is enlarged to that of the input.
+    """
 
     def __init__(self, design: Design) -> None:
         super().__init__()
@@ -127,7 +130,10 @@ class SmallNetwork(nn.Module):
             top = side + F.interpolate(top, side.shape[-2:], mode="bilinear", align_corners=False)
         found = self.mask(F.relu(self.smooth_norm(self.smooth(F.relu(top)))))
         features = levels[-1].mean(dim=(2, 3))
-        return Output(logit=self.verdict(found, features), mask=found, features=features)
+        logit = self.verdict(found, features)
+        if not self.training:
+            found = F.interpolate(found, image.shape[-2:], mode="bilinear", align_corners=False)
+        return Output(logit=logit, mask=found, features=features)
 
     def _first(self, image: Tensor) -> Tensor:
         # Sixteen bits would round away what the residuals are about.
@@ -158,7 +164,7 @@ class Small(Detector):
         weights=(
             WeightSet(
                 name="embedded",
-                files=(WeightFile(name="network.safetensors", source="comes with the package"),),
+                files=(WeightFile(name="network.safetensors", source="the package itself"),),
                 licence="Apache-2.0; its card names the photos it was trained on and their terms",
                 use="ours",
                 terms="trained on research photos; whether weights are bound by their photos' terms is not settled",
