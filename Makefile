@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO ?= build/demo
 
-.PHONY: demo test check bench docs clean setup golden
+.PHONY: demo test check bench gates docs clean setup golden
 
 setup: $(READY)
 
@@ -38,6 +38,13 @@ bench: $(READY)
 	$(BIN)/python benchmarks/nfa_vit.py
 	PYTHONPATH=tests $(BIN)/python benchmarks/train.py
 	$(BIN)/python benchmarks/detectors.py --table docs/detectors.md
+
+# The embedded detector by its gates, on a set that `python -m fauxlens.train.embedded_set` made in the folder SET.
+SET ?= build/set
+SPLIT ?= val
+WEIGHTS ?= embedded=src/fauxlens/detectors/embedded/fauxlens-small/embedded/network.safetensors
+gates: $(READY)
+	$(BIN)/python benchmarks/embedded.py $(SET)/set.parquet --photos $(SET)/photos.parquet --split $(SPLIT) --weights $(WEIGHTS)
 
 # The recorded results of decoding, resampling and encoding; review the difference before committing it.
 golden: $(READY)

@@ -84,6 +84,48 @@ def test_forge() -> None:
     assert found["estimate"]["core_hours_in_all"] > 0
 
 
+def test_embedded(tmp_path: Path) -> None:
+    import cv2
+    import numpy as np
+    from safetensors.torch import save_file
+
+    from fauxlens.detectors import load
+    from fauxlens.images.encode import encode_jpeg, encode_png
+    from fauxlens.manifest.manifest import Manifest
+    from fauxlens.manifest.sample import Sample
+    from landscapes import landscape
+
+    rows = []
+    for number in range(6):
+        pixels, mask = landscape(number, 128, 160), np.zeros((128, 160), np.uint8)
+        name = f"r{number}.{'jpg' if number % 2 else 'png'}"
+        (tmp_path / name).write_bytes(encode_jpeg(pixels, 95) if number % 2 else encode_png(pixels))
+        mask[30:90, 40:110] = 255
+        # Smoother than the rest: what the baseline finds.
+        forged = np.where(mask[..., None] > 0, cv2.GaussianBlur(pixels, (0, 0), 2.0), pixels)
+        (tmp_path / f"e{number}.png").write_bytes(encode_png(np.ascontiguousarray(forged)))
+        (tmp_path / f"m{number}.png").write_bytes(encode_png(mask))
+        both = {"split": "val", "origin": f"r{number}", "source": f"s{number % 2}"}
+        rows.append(Sample(id=f"r{number}", path=name, label="real", format=name[-3:].replace("jpg", "jpeg"), **both))
+        rows.append(Sample(id=f"e{number}", path=f"e{number}.png", label="edited", mask_path=f"m{number}.png",
+                           method="Blur", generator="blur", format="png", **both))  # fmt: skip
+    whole = Manifest.from_samples(rows, tmp_path, name="set")
+    whole.save(tmp_path / "set.parquet")
+    save_file(load("fauxlens-small", "random").network.state_dict(), tmp_path / "w.safetensors")
+    found = printed("embedded", str(tmp_path / "set.parquet"), "--photos", str(tmp_path / "set.parquet"), "--each", "4",
+                "--reals", "6", "--weights", f"drawn={tmp_path / 'w.safetensors'}")  # fmt: skip
+    assert set(found["forgeries"]) == {"smooth", "drawn"}
+    blur = found["forgeries"]["smooth"]["Blur"]
+    assert set(blur) == {"plain", "jpeg:quality=95", "jpeg:quality=85", "jpeg:quality=75", "resize:scale=0.75"}
+    # A blur is what being smooth gives away: found, far better than on the originals, and so no valid test.
+    assert blur["plain"]["pixel_auc"] > 0.8
+    assert blur["plain"]["gain"] > 0.2
+    assert found["valid"]["Blur"] is False
+    assert found["forgeries"]["drawn"]["Blur"]["plain"]["pictures"] == 4
+    assert set(found["false_alarms"]["drawn"]["processed"]) >= {"blur", "median", "smoothing", "noise"}
+    assert found["history_paste"]["smooth"]["into jpeg 95"]["pictures"] == 3
+
+
 def test_audit_controls() -> None:
     found = printed("audit_controls", "--draws", 2, "--pictures", 130)
     assert found["draws"] == 2

@@ -1,6 +1,6 @@
 """Puts trained weights of the embedded detector into the package: network, card and judgement, checked.
 
-    python -m fauxlens.train.embedded_release run judgement.json
+    python -m fauxlens.verdict.release run judgement.json
 
 `run` is a finished training; the judgement is what `fauxlens calibrate` wrote for its `weights.safetensors`.
 """
