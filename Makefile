@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO ?= build/demo
 
-.PHONY: demo test check bench docs clean setup golden
+.PHONY: demo test check bench studies docs clean setup golden
 
 setup: $(READY)
 
@@ -38,6 +38,11 @@ bench: $(READY)
 	$(BIN)/python benchmarks/nfa_vit.py
 	PYTHONPATH=tests $(BIN)/python benchmarks/train.py
 	$(BIN)/python benchmarks/detectors.py --table docs/detectors.md
+
+# Hours on one core, kept run by run: PHOTOS and FORGED are manifests of yours (docs/studies.md says of what).
+studies: $(READY)
+	$(BIN)/python benchmarks/studies.py --study format selfcon --data $(PHOTOS) --out build/studies --page docs
+	$(BIN)/python benchmarks/studies.py --study topk --data $(FORGED) --out build/studies --page docs
 
 # The recorded results of decoding, resampling and encoding; review the difference before committing it.
 golden: $(READY)

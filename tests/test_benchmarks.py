@@ -9,7 +9,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from fauxlens.images.encode import encode_jpeg, encode_png
+from fauxlens.manifest.manifest import Manifest
+from fauxlens.manifest.sample import Sample
+from fauxlens.manifest.scan import MEASURED, file_facts
+from landscapes import landscape
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 SPREAD = {"median", "lowest", "highest"}
@@ -94,7 +101,7 @@ def test_audit_controls() -> None:
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
 def test_every_benchmark_is_in_the_readme_and_in_the_makefile(path: Path) -> None:
-    if path.stem in ("measure", "plain_nfa_vit"):
+    if path.stem in ("measure", "plain_nfa_vit", "studies_page"):
         return
     assert f"| `{path.name}` |" in (FOLDER / "README.md").read_text(encoding="utf-8")
     assert f"benchmarks/{path.name}" in (FOLDER.parent / "Makefile").read_text(encoding="utf-8")
@@ -144,3 +151,55 @@ def test_train() -> None:
     assert set(rates) == {"loader_alone", "step_alone", "both"}
     assert all(are_times(rate) for rate in rates.values())
     assert 0 <= found["waited"] <= 1
+
+
+def drawn_for_studies(root: Path) -> Path:
+    """Photos as JPEG, of each one an edited copy with its mask; 4 photos to learn from, 2 to test with."""
+    root.mkdir()
+    samples = []
+    for number in range(6):
+        pixels, mask = landscape(number, 70, 90), np.zeros((70, 90), np.uint8)
+        mask[20:50, 20:60] = 255
+        edited = np.where(mask[..., None] > 0, 255 - pixels, pixels)
+        (root / f"m{number}.png").write_bytes(encode_png(mask))
+        for kind, shown in (("r", pixels), ("e", edited)):
+            (root / f"{kind}{number}.jpg").write_bytes(encode_jpeg(shown, 92, "4:4:4"))
+            facts = dict(zip(MEASURED, file_facts(str(root), f"{kind}{number}.jpg"), strict=True))
+            facts |= {"split": "val" if number > 3 else "train", "origin": f"r{number}", "source": "drawn"}
+            facts |= {"label": "edited", "mask_path": f"m{number}.png"} if kind == "e" else {"label": "real"}
+            samples.append(Sample(id=f"{kind}{number}", path=f"{kind}{number}.jpg", **facts))
+    return Manifest.from_samples(samples, root, name="drawn").save(root / "drawn.parquet")
+
+
+def test_studies(tmp_path: Path) -> None:
+    data, out, page = drawn_for_studies(tmp_path / "set"), tmp_path / "out", tmp_path / "docs"
+    asked = ("--data", data, "--out", out, "--seeds", 1, "--tiny", "--page", page)
+    found = printed("studies", "--study", "format", "topk", "selfcon", *asked)["studies"]
+    runs = {study: found[study]["runs"] for study in ("format", "topk", "selfcon")}
+    assert {study: len(several) for study, several in runs.items()} == {"format": 4, "topk": 2, "selfcon": 2}
+    assert all(found[study]["missing"] == [] for study in found)
+    # Both families, each learnt on both sets and tested under every condition.
+    assert len({(run["trained_on"], run["generator"]) for run in runs["format"]}) == 4
+    for run in (*runs["format"], *runs["selfcon"]):
+        for told in run["tests"].values():
+            assert 0 <= told["photos_called_fake"] <= 1
+            # Two photos and two made pictures: an accuracy is a number of quarters.
+            assert {4 * cell["accuracy"] % 1 for cell in told["generators"].values()} == {0}
+    assert all(set(run["tests"]) == {"as they were", "aligned", "JPEG 70"} for run in runs["format"])
+    assert [run["guidance"] for run in runs["topk"]] == ["25", "none"]
+    assert runs["topk"][0]["masks"] != runs["topk"][1]["masks"]
+    assert all(0 <= run["masks"]["macro_auc"] <= 1 for run in runs["topk"])
+    # What is done is not done again, but a result that was taken away is; and it comes out the same.
+    kept = {path: path.read_text(encoding="utf-8") for path in sorted(out.glob("*/*/result.json"))}
+    assert len(kept) == 8
+    again = next(path for path in kept if path.parent.name.startswith("as-they-were"))
+    again.unlink()
+    others = {path: path.stat().st_mtime_ns for path in kept if path != again}
+    second = printed("studies", "--study", "format", *asked)["studies"]["format"]["runs"]
+    assert [run["tests"] for run in second] == [run["tests"] for run in runs["format"]]
+    assert {path: path.stat().st_mtime_ns for path in others} == others
+    text = (page / "studies.md").read_text(encoding="utf-8")
+    assert "| as they were | JPEG 70 |" in text
+    assert "| none |" in text
+    assert "| selfcon | aligned |" in text
+    assert len(list((page / "studies").glob("*.svg"))) == 6

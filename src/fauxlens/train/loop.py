@@ -396,7 +396,8 @@ class _Run:
                 failed = fault
         failed = self.ranks.from_first(failed)
         if failed is None:
-            self._draw_page(f"Step {self.position.step:,}: loss {self.loss:.4g}", again=False)
+            if not must:  # else the run ends here, and its page is drawn with what it ended with
+                self._draw_page(f"Step {self.position.step:,}: loss {self.loss:.4g}", again=False)
             return
         if must:
             raise failed
