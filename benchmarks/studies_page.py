@@ -205,15 +205,16 @@ STUDIES: dict[str, Callable[[Result], tuple[list[str], list[Figure]]]] = {
 def _seeds(runs: Runs) -> list[str]:
     """How many runs there are of what length."""
     seeds = ", ".join(str(seed) for seed in sorted({run["seed"] for run in runs}))
-    lengths = [run["steps"] if isinstance(run["steps"], int) else tuple(run["steps"].items()) for run in runs]
-    told = [
-        f"{one} steps" if isinstance(one, int) else " and ".join(f"{steps} of {name}" for name, steps in one)
-        for one in dict.fromkeys(lengths)
-    ]
+    lengths = dict.fromkeys(
+        str(run["steps"])
+        if isinstance(run["steps"], int)
+        else " and ".join(f"{steps} of {name}" for name, steps in run["steps"].items())
+        for run in runs
+    )
     seconds = np.median([run["seconds"] for run in runs])
     return [
-        f"{len(runs)} runs (steps: {'; '.join(told).replace(' steps', '')}), seeds {seeds}, {seconds:.0f} s each in the "
-        "median, tests included. Mean over the seeds (lowest to highest)."
+        f"{len(runs)} runs (steps: {'; '.join(lengths)}), seeds {seeds}, {seconds:.0f} s each in the median, tests "
+        "included. Mean over the seeds (lowest to highest)."
     ]
 
 

@@ -171,6 +171,7 @@ def drawn_for_studies(root: Path) -> Path:
     return Manifest.from_samples(samples, root, name="drawn").save(root / "drawn.parquet")
 
 
+@pytest.mark.slow
 def test_studies(tmp_path: Path) -> None:
     data, out, page = drawn_for_studies(tmp_path / "set"), tmp_path / "out", tmp_path / "docs"
     asked = ("--data", data, "--out", out, "--seeds", 1, "--tiny", "--page", page)
