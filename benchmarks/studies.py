@@ -78,7 +78,7 @@ class Sizes:
     format_steps: int = 200
     format_batch: int = 32
     guidance: tuple[str, ...] = ("10", "25", "50", "none")
-    topk_steps: int = 240
+    topk_steps: int = 160
     topk_batch: int = 16
     topk_crop: int = 128
     topk_forged: int = 96  # pictures to validate with
@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="a manifest")
     parser.add_argument("--out", type=Path, default=Path("studies"))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--minutes-each", type=float, help="a run that takes longer goes on with the next call")
+    parser.add_argument("--minutes-each", type=float, help="a longer run goes on with the next call; 0 runs nothing")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--tiny", action="store_true", help="a rehearsal of a few seconds, whose numbers mean nothing")
     parser.add_argument("--page", type=Path, help="the folder whose studies.md gets the tables and curves")
@@ -148,7 +148,7 @@ def run(study: str, manifest: Manifest, out: Path, sizes: Sizes, seeds: int, min
             kept = folder / "result.json"
             if not kept.is_file():
                 begun = time.perf_counter()
-                numbers = job.work(folder, minutes)
+                numbers = None if minutes == 0 else job.work(folder, minutes)
                 if numbers is None:
                     missing.append(job.key)
                     continue
@@ -392,20 +392,21 @@ def _topk_recipe(guidance: str, sizes: Sizes, seed: int) -> Recipe:
 
 
 def masks_of(detector: Detector, checks: Manifest, save: Path) -> dict[str, Any]:
-    """What the masks and verdicts of a detector are worth on these pictures."""
-    tally = PixelTally()
+    """What the masks and verdicts of a detector are worth on these pictures, and its masks for each method."""
+    tallies: dict[str | None, PixelTally] = {}
 
     def look(row: int, mask: np.ndarray[Any, Any]) -> None:
         truth = truth_of(checks, row, mask.shape)
         if isinstance(truth, str):
             raise BadManifest("no mask to compare with", where=checks[row].path, got=truth)
-        tally.add(truth, mask)
+        tallies.setdefault(checks[row].method, PixelTally()).add(truth, mask)
 
     said = asked(detector, checks, save, look=look)
-    scores = tally.scores()
+    scores = sum(tallies.values(), PixelTally()).scores()
     names = ("macro_auc", "pooled_auc", "macro_f1", "macro_f1_best_of_picture", "macro_iou", "false_alarm_area")
     return {
         "masks": {name: getattr(scores, name) for name in names},
+        "methods": {method: one.scores().macro_auc for method, one in sorted(tallies.items(), key=str) if method},
         "verdict": {
             "accuracy": metrics.accuracy(said.fake, said.probability),
             "balanced_accuracy": metrics.balanced_accuracy(said.fake, said.probability),

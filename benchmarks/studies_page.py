@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,65 +68,91 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def of_format(result: Result) -> tuple[list[str], list[Figure]]:
-    """Same family, other families, false alarms; matrices; accuracy over quality."""
+    """Own family, other families, all together; matrices; accuracy over quality."""
     runs, families = result["runs"], list(result["sizes"]["families"])
-    sets, conditions = _in_order(runs, "trained_on"), _conditions(runs[0]["tests"])
-    rows, matrices = [], []
-    for name in sets:
+    conditions = _conditions(runs[0]["tests"])
+    lines = _seeds(runs)
+    for title, is_own in (("The family that was learnt", True), ("The other families", False)):
+        rows = []
+        for name, family in itertools.product(_in_order(runs, "trained_on"), families):
+            mine = [run for run in runs if (run["trained_on"], run["generator"]) == (name, family)]
+            tested = [family] if is_own else [one for one in families if one != family]
+            if mine:
+                rows.append((f"{name}: {family}", *(_accuracy(mine, condition, tested) for condition in conditions)))
+        lines += ["", f"{title}, accuracy:", "", *table(("learnt from", *conditions), rows)]
+    rows = []
+    for name in _in_order(runs, "trained_on"):
         mine = [run for run in runs if run["trained_on"] == name]
-        seeds = sorted({run["seed"] for run in mine})
-        for condition in conditions:
-            same, others, alarms = [], [], []
-            for seed in seeds:
-                square = _square(mine, seed, families, condition)
-                own = np.eye(len(families), dtype=np.bool_)
-                same.append(_mean(square[own]))
-                others.append(_mean(square[~own]))
-                alarms.append(
-                    _mean([run["tests"][condition]["photos_called_fake"] for run in mine if run["seed"] == seed])
-                )
-            rows.append((name, condition, *(spread(values) for values in (same, others, alarms))))
-        for condition in (AS_THEY_WERE, ALIGNED):
-            mean = np.nanmean([_square(mine, seed, families, condition) for seed in seeds], axis=0)
-            title = f"Trained on the set {name}, tested {condition}: accuracy, mean over the seeds"
-            name_of_file = f"format-{name}-{condition}".replace(" ", "-")
-            matrices.append(charts.matrix(name_of_file, title, families, families, mean, label="accuracy", low=0.4))
-    head = ("trained on the set", "tested", "same family", "other families", "photos called fake")
-    lines = [*_seeds(runs), "", *table(head, rows), "", *_about_pictures(result["about"])]
-    return lines, [_over_quality(runs, sets, conditions, families), *matrices]
+        for number in ("accuracy", "AUC"):
+            told = (_told_of(mine, condition, families, number) for condition in conditions)
+            rows.append((f"{name}: {number}", *told))
+        alarms = (spread(_each_seed(mine, partial(_alarms, condition))) for condition in conditions)
+        rows.append((f"{name}: photos called fake", *alarms))
+    lines += ["", "All families, learnt and tested:", "", *table(("learnt from", *conditions), rows)]
+    lines += ["", *_about_pictures(result["about"])]
+    return lines, [_over_quality(runs, conditions, families), *_matrices(runs, families)]
 
 
-def _over_quality(runs: Runs, sets: Sequence[str], conditions: Sequence[str], families: Sequence[str]) -> Figure:
+def _accuracy(runs: Runs, condition: str, tested: Sequence[str]) -> str:
+    return _told_of(runs, condition, tested, "accuracy")
+
+
+def _told_of(runs: Runs, condition: str, tested: Sequence[str], number: str) -> str:
+    return spread(_each_seed(runs, partial(_of_families, condition, tested, number)))
+
+
+def _of_families(condition: str, tested: Sequence[str], number: str, run: Mapping[str, Any]) -> float:
+    return _mean([run["tests"][condition]["generators"][family][number] for family in tested])
+
+
+def _alarms(condition: str, run: Mapping[str, Any]) -> float:
+    return float(run["tests"][condition]["photos_called_fake"])
+
+
+def _each_seed(runs: Runs, of: Callable[[Mapping[str, Any]], float]) -> list[float]:
+    """The mean over the runs of each seed; a seed of which runs are missing is left out where others are whole."""
+    by_seed: dict[int, list[float]] = {}
+    for run in runs:
+        by_seed.setdefault(run["seed"], []).append(of(run))
+    most = max(len(several) for several in by_seed.values())
+    return [_mean(several) for several in by_seed.values() if len(several) == most]
+
+
+def _matrices(runs: Runs, families: Sequence[str]) -> list[Figure]:
+    """For each set and both conditions: the family that was learnt by the family that is tested."""
+    found = []
+    for name, condition in itertools.product(_in_order(runs, "trained_on"), (AS_THEY_WERE, ALIGNED)):
+        cells = np.full((len(families), len(families)), np.nan)
+        for row, column in itertools.product(range(len(families)), range(len(families))):
+            cells[row, column] = _mean(
+                [
+                    run["tests"][condition]["generators"][families[column]]["accuracy"]
+                    for run in runs
+                    if (run["trained_on"], run["generator"]) == (name, families[row])
+                ]
+            )
+        name_of_file = f"format-{name}-{condition}".replace(" ", "-")
+        title = f"Trained on the set {name}, tested {condition}: accuracy, mean over the seeds"
+        found.append(charts.matrix(name_of_file, title, families, families, cells, label="accuracy", low=0.4))
+    return found
+
+
+def _over_quality(runs: Runs, conditions: Sequence[str], families: Sequence[str]) -> Figure:
     """Accuracy against the quality at which all test pictures were saved again; 100 stands for as they were."""
     saved = sorted((int(one.removeprefix("JPEG ")), one) for one in conditions if one.startswith("JPEG "))
     saved.append((100, AS_THEY_WERE))
     x = np.array([quality for quality, _ in saved], dtype=np.float64)
     lines, bands = {}, {}
-    for name in sets:
+    for name in _in_order(runs, "trained_on"):
         mine = [run for run in runs if run["trained_on"] == name]
-        seeds = sorted({run["seed"] for run in mine})
-        y = np.array(
-            [[_mean(_square(mine, seed, families, condition)) for _, condition in saved] for seed in seeds],
-            dtype=np.float64,
-        )
+        y = np.array([_each_seed(mine, partial(_of_families, one, families, "accuracy")) for _, one in saved])
         label = f"trained on the set {name}"
-        lines[label] = (x, np.nanmean(y, axis=0))
-        bands[label] = (np.nanmin(y, axis=0), np.nanmax(y, axis=0))
+        lines[label], bands[label] = (x, y.mean(axis=1)), (y.min(axis=1), y.max(axis=1))
     return charts.curves(
         "format-quality",
         "All families, trained and tested: accuracy when all test pictures are saved again (at 100: as they were)",
         lines, bands=bands, x_label="JPEG quality of the last save", y_label="accuracy",
     )  # fmt: skip
-
-
-def _square(runs: Runs, seed: int, families: Sequence[str], condition: str) -> np.ndarray[Any, Any]:
-    """Accuracy: the family that was learnt (rows) by the family that is tested."""
-    found = np.full((len(families), len(families)), np.nan)
-    for run in runs:
-        if run["seed"] == seed:
-            cells = run["tests"][condition]["generators"]
-            found[families.index(run["generator"])] = [cells[family]["accuracy"] for family in families]
-    return found
 
 
 def _about_pictures(about: Mapping[str, Any]) -> list[str]:
@@ -159,6 +187,8 @@ def of_topk(result: Result) -> tuple[list[str], list[Figure]]:
         "best F1 of each picture": lambda run: run["masks"]["macro_f1_best_of_picture"],
         "AUC of the verdict": lambda run: run["verdict"]["AUC"],
     }
+    for method in _in_order([{"method": one} for run in runs for one in run["methods"]], "method"):
+        columns[f"AUC, {method}"] = partial(_of_method, method)
     rows, bars, intervals = [], {}, {}
     for guidance in _in_order(runs, "guidance"):
         mine = [run for run in runs if run["guidance"] == guidance]
@@ -172,6 +202,10 @@ def of_topk(result: Result) -> tuple[list[str], list[Figure]]:
     )  # fmt: skip
     pictures = ", ".join(f"{name} {count:,}" for name, count in result["about"]["pictures"].items())
     return [*_seeds(runs), "", *table(("guided by", *columns), rows), "", f"Pictures: {pictures}."], [figure]
+
+
+def _of_method(method: str, run: Mapping[str, Any]) -> float:
+    return float(run["methods"].get(method, float("nan")))
 
 
 # The third study.

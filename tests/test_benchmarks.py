@@ -174,8 +174,8 @@ def drawn_for_studies(root: Path) -> Path:
 @pytest.mark.slow
 def test_studies(tmp_path: Path) -> None:
     data, out, page = drawn_for_studies(tmp_path / "set"), tmp_path / "out", tmp_path / "docs"
-    asked = ("--data", data, "--out", out, "--seeds", 1, "--tiny", "--page", page)
-    found = printed("studies", "--study", "format", "topk", "selfcon", *asked)["studies"]
+    asked = ("--data", data, "--out", out, "--seeds", 1, "--tiny")
+    found = printed("studies", "--study", "format", "topk", "selfcon", *asked, "--page", page)["studies"]
     runs = {study: found[study]["runs"] for study in ("format", "topk", "selfcon")}
     assert {study: len(several) for study, several in runs.items()} == {"format": 4, "topk": 2, "selfcon": 2}
     assert all(found[study]["missing"] == [] for study in found)
@@ -200,7 +200,7 @@ def test_studies(tmp_path: Path) -> None:
     assert [run["tests"] for run in second] == [run["tests"] for run in runs["format"]]
     assert {path: path.stat().st_mtime_ns for path in others} == others
     text = (page / "studies.md").read_text(encoding="utf-8")
-    assert "| as they were | JPEG 70 |" in text
+    assert "| learnt from | as they were | aligned | JPEG 70 |" in text
     assert "| none |" in text
     assert "| selfcon | aligned |" in text
     assert len(list((page / "studies").glob("*.svg"))) == 6
