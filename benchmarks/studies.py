@@ -32,8 +32,8 @@ import studies_page
 from fauxlens.audit.align import align_recipe
 from fauxlens.audit.baseline import FILE_FACTS, metadata_baseline
 from fauxlens.audit.recode import RecodePlan, recode
-from fauxlens.core.errors import BadManifest
-from fauxlens.core.files import write_bytes, write_json
+from fauxlens.core.errors import BadManifest, BadSetting
+from fauxlens.core.files import to_json, write_bytes, write_json
 from fauxlens.core.seeds import seed_for
 from fauxlens.detectors.detector import Detector
 from fauxlens.detectors.load import load
@@ -96,7 +96,14 @@ TINY = Sizes(
 """A rehearsal: whether everything runs."""
 
 AS_THEY_WERE, ALIGNED = "as they were", "aligned"
-Minutes = float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Means:
+    """What a call may spend on a run, and where it computes."""
+
+    minutes: float | None = None
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -104,7 +111,7 @@ class Job:
     """One run: `facts` say which, `work` gives its numbers, or None where its minutes were up."""
 
     facts: dict[str, Any]
-    work: Callable[[Path, Minutes], dict[str, Any] | None]
+    work: Callable[[Path, Means], dict[str, Any] | None]
 
     @property
     def key(self) -> str:
@@ -120,16 +127,20 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--minutes-each", type=float, help="a longer run goes on with the next call; 0 runs nothing")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--tiny", action="store_true", help="a rehearsal of a few seconds, whose numbers mean nothing")
     parser.add_argument("--page", type=Path, help="the folder whose studies.md gets the tables and curves")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     sizes = TINY if given.tiny else Sizes()
+    means = Means(minutes=given.minutes_each, device=given.device)
+    if given.study:
+        _same_sizes(given.out / "sizes.json", sizes)
     found = {}
     for study in given.study:
         if given.data is None:
             parser.error("--study needs --data")
-        found[study] = run(study, read_manifest(given.data), given.out, sizes, given.seeds, given.minutes_each)
+        found[study] = run(study, read_manifest(given.data), given.out, sizes, given.seeds, means)
     if given.page is not None:
         for study, result in found.items():
             write_json(given.page / "studies" / f"{study}.json", {**result, "machine": machine()})
@@ -137,7 +148,7 @@ def main() -> None:
     print_result({"benchmark": "studies", "tiny": given.tiny, "studies": found})
 
 
-def run(study: str, manifest: Manifest, out: Path, sizes: Sizes, seeds: int, minutes: Minutes) -> dict[str, Any]:
+def run(study: str, manifest: Manifest, out: Path, sizes: Sizes, seeds: int, means: Means) -> dict[str, Any]:
     """All runs of a study, seed after seed; -> what is known of it by now."""
     data, jobs_of = STUDIES[study]
     prepared = data(manifest, out, sizes)
@@ -148,7 +159,7 @@ def run(study: str, manifest: Manifest, out: Path, sizes: Sizes, seeds: int, min
             kept = folder / "result.json"
             if not kept.is_file():
                 begun = time.perf_counter()
-                numbers = None if minutes == 0 else job.work(folder, minutes)
+                numbers = None if means.minutes == 0 else job.work(folder, means)
                 if numbers is None:
                     missing.append(job.key)
                     continue
@@ -158,6 +169,16 @@ def run(study: str, manifest: Manifest, out: Path, sizes: Sizes, seeds: int, min
                     checkpoint.unlink()  # nothing goes on from here
             done.append(json.loads(kept.read_text(encoding="utf-8")))
     return {"study": study, "sizes": asdict(sizes), "about": prepared.about, "runs": done, "missing": missing}
+
+
+def _same_sizes(path: Path, sizes: Sizes) -> None:
+    """Refuse a folder with results of other sizes: they would stand in one table."""
+    now = json.loads(to_json(asdict(sizes)))
+    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else now
+    if before != now:
+        differ = ", ".join(name for name in now if before.get(name) != now[name])
+        raise BadSetting("the folder holds results of other sizes", where=path, got=differ, hint="take another --out")
+    write_json(path, now)
 
 
 # The pictures of the first and the third study.
@@ -233,7 +254,8 @@ def _made(manifest: Manifest, folder: Path, sizes: Sizes) -> Manifest:
         psnr_least=0.0, psnr_most=99.0,
     )  # fmt: skip
     methods = {family: Imprint(replace(plain, families=(family,))) for family in sizes.families}
-    samples, decibels = [], {family: [] for family in sizes.families}
+    samples: list[Sample] = []
+    decibels: dict[str, list[float]] = {family: [] for family in sizes.families}
     for photo, split in _photos(manifest, sizes):
         data = manifest.path_of(photo).read_bytes()
         pixels = read_picture(manifest.path_of(photo)).pixels
@@ -262,10 +284,9 @@ def _made(manifest: Manifest, folder: Path, sizes: Sizes) -> Manifest:
 
 def _photos(manifest: Manifest, sizes: Sizes) -> Iterator[tuple[Sample, str]]:
     """Photos of both splits, one an origin, drawn by the hash of their id."""
-    fit = [s for s in manifest.usable() if s.label == "real" and s.format == "jpeg" and s.width and s.height]
-    fit = [s for s in fit if min(s.width, s.height) >= sizes.side]
+    fit = list(select(manifest.usable(), "label=real", "format=jpeg", f"width>={sizes.side}", f"height>={sizes.side}"))
     for split, count in (("train", sizes.learnt), ("test", sizes.tested)):
-        of_origin = {}
+        of_origin: dict[str, Sample] = {}
         for sample in fit:
             if (sample.split == "train") == (split == "train"):
                 of_origin.setdefault(sample.origin or sample.id, sample)
@@ -294,12 +315,12 @@ def format_jobs(data: Pictures, sizes: Sizes, seed: int) -> Iterator[Job]:
             recipe = _format_recipe(manifest, family, sizes, seed)
 
             def work(
-                folder: Path, minutes: Minutes, recipe: Recipe = recipe, manifest: Manifest = manifest
+                folder: Path, means: Means, recipe: Recipe = recipe, manifest: Manifest = manifest
             ) -> dict[str, Any] | None:
-                found = taught(recipe, manifest, folder, minutes, data.cache)
+                found = taught(recipe, manifest, folder, means, data.cache)
                 if found is None:
                     return None
-                detector = load(recipe.detector, found.weights, options={"showing": "native"})
+                detector = load(recipe.detector, found.weights, device=means.device, options={"showing": "native"})
                 return {"steps": found.steps, "tests": tested(detector, data.tests, folder, sizes)}
 
             yield Job({"trained_on": name, "generator": family, "seed": seed}, work)
@@ -369,11 +390,14 @@ def topk_jobs(data: Forged, sizes: Sizes, seed: int) -> Iterator[Job]:
     for guidance in sizes.guidance:
         recipe = _topk_recipe(guidance, sizes, seed)
 
-        def work(folder: Path, minutes: Minutes, recipe: Recipe = recipe) -> dict[str, Any] | None:
-            found = taught(recipe, data.manifest, folder, minutes)
+        def work(folder: Path, means: Means, recipe: Recipe = recipe) -> dict[str, Any] | None:
+            found = taught(recipe, data.manifest, folder, means)
             if found is None:
                 return None
-            detector = load(recipe.detector, found.weights, setting=recipe.setting, options=dict(recipe.options))
+            options = dict(recipe.options)
+            detector = load(
+                recipe.detector, found.weights, setting=recipe.setting, device=means.device, options=options
+            )
             return {"steps": found.steps, **masks_of(detector, data.checks, folder / "predictions.parquet")}
 
         yield Job({"guidance": guidance, "seed": seed}, work)
@@ -423,19 +447,21 @@ def selfcon_jobs(data: Pictures, sizes: Sizes, seed: int) -> Iterator[Job]:
     manifest = data.sets[ALIGNED]
     contrast, head, entropy = _selfcon_recipes(manifest, sizes, seed)
 
-    def both(folder: Path, minutes: Minutes) -> dict[str, Any] | None:
-        first = taught(contrast, manifest, folder / "contrast", minutes, data.cache)
+    def both(folder: Path, means: Means) -> dict[str, Any] | None:
+        first = taught(contrast, manifest, folder / "contrast", means, data.cache)
         if first is None:
             return None
-        second = taught(replace(head, start=str(first.weights)), manifest, folder / "head", minutes, data.cache)
-        return None if second is None else numbers(folder, second, {"contrast": first.steps, "head": second.steps})
+        second = taught(replace(head, start=str(first.weights)), manifest, folder / "head", means, data.cache)
+        return (
+            None if second is None else numbers(folder, means, second, {"contrast": first.steps, "head": second.steps})
+        )
 
-    def one(folder: Path, minutes: Minutes) -> dict[str, Any] | None:
-        found = taught(entropy, manifest, folder / "entropy", minutes, data.cache)
-        return None if found is None else numbers(folder, found, {"cross-entropy": found.steps})
+    def one(folder: Path, means: Means) -> dict[str, Any] | None:
+        found = taught(entropy, manifest, folder / "entropy", means, data.cache)
+        return None if found is None else numbers(folder, means, found, {"cross-entropy": found.steps})
 
-    def numbers(folder: Path, last: Taught, steps: dict[str, int]) -> dict[str, Any]:
-        detector = load(entropy.detector, last.weights)
+    def numbers(folder: Path, means: Means, last: Taught, steps: dict[str, int]) -> dict[str, Any]:
+        detector = load(entropy.detector, last.weights, device=means.device)
         detector.side = sizes.shown  # type: ignore[attr-defined]  # all of a test picture, nothing mirrored
         some = {name: data.tests[name] for name in (ALIGNED, f"JPEG {sizes.qualities[len(sizes.qualities) // 2 - 1]}")}
         return {"steps": steps, "tests": tested(detector, some, folder, sizes)}
@@ -495,12 +521,10 @@ class Taught:
     steps: int
 
 
-def taught(
-    recipe: Recipe, manifest: Manifest, folder: Path, minutes: Minutes, cache: Path | None = None
-) -> Taught | None:
+def taught(recipe: Recipe, manifest: Manifest, folder: Path, means: Means, cache: Path | None = None) -> Taught | None:
     """The weights at the recipe's end; None when the minutes were up before it. `cache` keeps decoded pictures."""
     recipe = replace(recipe, running=Running(workers=0, save_minutes=5.0, cache=cache))
-    done = train(recipe, folder=folder, manifest=manifest, minutes=minutes)
+    done = train(recipe, folder=folder, manifest=manifest, minutes=means.minutes, device=means.device)
     if done.weights is None:
         return None
     return Taught(done.weights, done.position.step)

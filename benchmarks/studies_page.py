@@ -245,11 +245,7 @@ def _seeds(runs: Runs) -> list[str]:
         else " and ".join(f"{steps} of {name}" for name, steps in run["steps"].items())
         for run in runs
     )
-    seconds = np.median([run["seconds"] for run in runs])
-    return [
-        f"{len(runs)} runs (steps: {'; '.join(lengths)}), seeds {seeds}, {seconds:.0f} s each in the median, tests "
-        "included. Mean over the seeds (lowest to highest)."
-    ]
+    return [f"{len(runs)} runs (steps: {'; '.join(lengths)}), seeds {seeds}. Mean over the seeds (lowest to highest)."]
 
 
 def _in_order(runs: Runs, name: str) -> list[str]:

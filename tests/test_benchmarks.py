@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -204,3 +205,37 @@ def test_studies(tmp_path: Path) -> None:
     assert "| none |" in text
     assert "| selfcon | aligned |" in text
     assert len(list((page / "studies").glob("*.svg"))) == 6
+
+
+def test_page_of_the_studies_while_runs_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    page = importlib.import_module("studies_page")
+
+    def one(learnt: str, seed: int, own: float, other: float) -> dict[str, Any]:
+        cells = {name: {"accuracy": own if name == learnt else other, "AUC": 0.5} for name in ("a", "b")}
+        tests = {name: {"generators": cells, "photos_called_fake": 0.25} for name in ("as they were", "aligned")}
+        return {"trained_on": "aligned", "generator": learnt, "seed": seed, "steps": 3, "tests": tests}
+
+    about = {
+        "photos": {"test": 1, "train": 2},
+        "jpeg_quality": {"lowest": 1, "median": 2, "highest": 3},
+        "made_decibels": {"a": 30.0, "b": 31.0},
+        "auc_of_file_facts": {"aligned": None},
+    }
+    # The second seed knows one family only: it says something of that family, and nothing of all together.
+    runs = [one("a", 1, 0.75, 0.25), one("b", 1, 1.0, 0.5), one("a", 2, 0.25, 0.25)]
+    result = {"sizes": {"families": ["a", "b"]}, "about": about, "runs": runs, "missing": ["aligned-b-2"]}
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "format.json").write_text(json.dumps(result), encoding="utf-8")
+    (tmp_path / "studies.md").write_text("Mine.\n<!-- format: begin -->\nold\n<!-- format: end -->\n", encoding="utf-8")
+    page.write(tmp_path)
+    text = (tmp_path / "studies.md").read_text(encoding="utf-8")
+    assert text.startswith("Mine.\n")
+    assert "old" not in text
+    assert "| aligned: a | 0.500 (0.250 to 0.750) |" in text
+    assert "| aligned: b | 1.000 (1.000 to 1.000) |" in text
+    assert "| aligned: accuracy | 0.625 (0.625 to 0.625) |" in text  # (0.75 + 0.25 + 1.0 + 0.5) / 4
+    assert "Not done yet: aligned-b-2." in text
+    (tmp_path / "studies.md").write_text("No marks.\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="no marks <!-- format: begin"):
+        page.write(tmp_path)
