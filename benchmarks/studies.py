@@ -22,6 +22,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ class Job:
     @property
     def key(self) -> str:
         """Its name as a file."""
-        return "-".join(str(value).replace(" ", "-") for value in self.facts.values())
+        return "-".join(_as_file(str(value)) for value in self.facts.values())
 
 
 def main() -> None:
@@ -197,24 +198,38 @@ class Pictures:
 def pictures(manifest: Manifest, out: Path, sizes: Sizes) -> Pictures:
     """Photos and what the families made of them: as they were saved, aligned, and the tests saved again."""
     folder = out / "pictures"
-    biased = _made(manifest, folder / "made", sizes)
+    biased = _kept(folder / "made", lambda at: _made(manifest, at, sizes))
     # The package's recipe: every file decoded and saved by one encoder, and pictures that were never a JPEG go through
     # one like the photos' first.
     plan = align_recipe("strict-96-history").plan.recode
     assert plan is not None
-    aligned = recode(biased, folder / "aligned", replace(plan, crop=sizes.side), workers=0)
+    aligned = _kept(folder / "aligned", lambda at: recode(biased, at, replace(plan, crop=sizes.side), workers=0))
     sets = {AS_THEY_WERE: biased, ALIGNED: aligned}
     middle = parse_chain(f"crop:side={sizes.shown},place=centre -> png")
-    tests = {
-        name: degrade(select(one, "split=test"), folder / "tests" / name.replace(" ", "-"), middle, workers=0)
-        for name, one in sets.items()
-    }
+    tests = {}
+    for name, one in sets.items():
+        part = select(one, "split=test")
+        tests[name] = _kept(folder / "tests" / _as_file(name), partial(degrade, part, chain=middle, workers=0))
+    part = select(biased, "split=test")
     for quality in sizes.qualities:
         # Cut on the grid of an earlier JPEG's blocks, which a shifted grid would otherwise tell of.
         again = RecodePlan(quality=quality, subsampling="4:2:0", crop=sizes.shown)
-        copies = folder / "tests" / f"jpeg-{quality}"
-        tests[f"JPEG {quality}"] = recode(select(biased, "split=test"), copies, again, workers=0)
+        tests[f"JPEG {quality}"] = _kept(
+            folder / "tests" / f"jpeg-{quality}", partial(recode, part, plan=again, workers=0)
+        )
     return Pictures(sets, tests, _about(folder, sets, sizes), out / "cache")
+
+
+def _kept(folder: Path, make: Callable[[Path], Manifest]) -> Manifest:
+    """What was made in a folder before, or is made now."""
+    path = folder / "manifest.parquet"
+    if not path.is_file():
+        make(folder).save(path)
+    return read_manifest(path)
+
+
+def _as_file(name: str) -> str:
+    return name.replace(" ", "-")
 
 
 def _about(folder: Path, sets: dict[str, Manifest], sizes: Sizes) -> dict[str, Any]:
@@ -244,9 +259,6 @@ def _about(folder: Path, sets: dict[str, Manifest], sizes: Sizes) -> dict[str, A
 
 def _made(manifest: Manifest, folder: Path, sizes: Sizes) -> Manifest:
     """The photos' own files, and of each photo's middle one PNG a family."""
-    path = folder / "manifest.parquet"
-    if path.is_file():
-        return read_manifest(path)
     # A whole frame, of the photo itself, by one family, and all of what the family makes of it: weakened as the forge
     # does by default, nothing was learnt of it in a hundred steps.
     plain = ImprintSettings(
@@ -277,9 +289,7 @@ def _made(manifest: Manifest, folder: Path, sizes: Sizes) -> Manifest:
             samples.append(_sample(folder, target, id=f"{photo.id}-{family}", **facts, **shared))
     means = {family: round(float(np.mean(found)), 2) for family, found in decibels.items()}
     write_json(folder / "decibels.json", means)
-    made = Manifest.from_samples(samples, folder, name="made")
-    made.save(path)
-    return made
+    return Manifest.from_samples(samples, folder, name="made")
 
 
 def _photos(manifest: Manifest, sizes: Sizes) -> Iterator[tuple[Sample, str]]:
@@ -342,7 +352,7 @@ def tested(detector: Detector, tests: dict[str, Manifest], folder: Path, sizes: 
     """For each condition: accuracy and AUC of each family's pictures against all photos; photos called fake."""
     found = {}
     for condition, manifest in tests.items():
-        said = asked(detector, manifest, folder / "predictions" / f"{condition.replace(' ', '-')}.parquet")
+        said = asked(detector, manifest, folder / "predictions" / f"{_as_file(condition)}.parquet")
         made = np.asarray(said.manifest.column("generator").to_pylist(), dtype=object)
         numbers = {}
         for family in sizes.families:

@@ -29,13 +29,14 @@ def write(folder: Path) -> None:
         if not path.is_file():
             continue
         result = json.loads(path.read_text(encoding="utf-8"))
-        lines, figures = told(result) if result["runs"] else (["No run is done yet."], [])
+        lines, figures = told(result) if result["runs"] else ([], [])
+        if missing := result["missing"]:
+            several = len(missing) + len(result["runs"])
+            lines = [f"**{len(missing)} of {several} runs are not done yet**, so this is no result.", "", *lines]
         for figure in figures:
             write_bytes(folder / "studies" / f"{figure.name}.svg", figure.data)
             lines += ["", f"![{figure.alternative}](studies/{figure.name}.svg)"]
             lines += ["", f"*{figure.title}.*"]
-        if result["missing"]:
-            lines += ["", f"Not done yet: {', '.join(result['missing'])}."]
         text = between(text, study, "\n".join(lines))
     write_text(page, text)
 
@@ -51,10 +52,12 @@ def between(text: str, name: str, lines: str) -> str:
 
 
 def spread(values: Iterable[float], format: str = ".3f") -> str:
-    """The mean over seeds, and the lowest and the highest."""
+    """The mean over seeds, and the lowest and the highest; the number alone where there is one."""
     found = [value for value in values if value is not None and np.isfinite(value)]
     if not found:
         return "-"
+    if len(found) == 1:
+        return f"{found[0]:{format}}"
     return f"{np.mean(found):{format}} ({min(found):{format}} to {max(found):{format}})"
 
 
