@@ -533,7 +533,7 @@ class Taught:
 
 def taught(recipe: Recipe, manifest: Manifest, folder: Path, means: Means, cache: Path | None = None) -> Taught | None:
     """The weights at the recipe's end; None when the minutes were up before it. `cache` keeps decoded pictures."""
-    recipe = replace(recipe, running=Running(workers=0, save_minutes=5.0, cache=cache))
+    recipe = replace(recipe, running=Running(workers=0, save_minutes=5.0, cache=cache, page=False))
     done = train(recipe, folder=folder, manifest=manifest, minutes=means.minutes, device=means.device)
     if done.weights is None:
         return None

@@ -191,6 +191,8 @@ def test_studies(tmp_path: Path) -> None:
     assert [run["guidance"] for run in runs["topk"]] == ["25", "none"]
     assert runs["topk"][0]["masks"] != runs["topk"][1]["masks"]
     assert all(0 <= run["masks"]["macro_auc"] <= 1 for run in runs["topk"])
+    assert list(out.rglob("log.jsonl"))
+    assert not list(out.rglob("training.html"))  # it would take longer than the runs
     # What is done is not done again, but a result that was taken away is; and it comes out the same.
     kept = {path: path.read_text(encoding="utf-8") for path in sorted(out.glob("*/*/result.json"))}
     assert len(kept) == 8

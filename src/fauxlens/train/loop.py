@@ -406,7 +406,7 @@ class _Run:
     def _draw_page(self, sentence: str, *, again: bool) -> None:
         """Draw the curves, not more often than somebody looks. A page that cannot be written ends no training."""
         now = time.monotonic()
-        if self.ranks.first and (again or now - self.drawn >= _PAGE_SECONDS):
+        if self.ranks.first and self.recipe.running.page and (again or now - self.drawn >= _PAGE_SECONDS):
             self.drawn = now
             with suppress(OSError):
                 write_page(self.folder, self.recipe, sentence=sentence)

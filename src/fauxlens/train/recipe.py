@@ -121,6 +121,7 @@ class Running:
     log_every: int = 10  # steps
     micro_batch: int | None = None  # pictures in memory at once in each process; None: all of its share
     channels_last: bool = False
+    page: bool = True  # whether curves are drawn; many short runs have no use for them
 
     def __post_init__(self) -> None:
         if self.workers < 0 or self.log_every < 1 or self.save_minutes < 0:
