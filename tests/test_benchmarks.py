@@ -236,7 +236,8 @@ def test_page_of_the_studies_while_runs_are_missing(tmp_path: Path, monkeypatch:
     assert "old" not in text
     assert "| aligned: a | 0.500 (0.250 to 0.750) |" in text
     assert "| aligned: b | 1.000 |" in text
-    assert "| aligned: accuracy | 0.625 |" in text  # (0.75 + 0.25 + 1.0 + 0.5) / 4
+    assert "| aligned: accuracy, own family | 0.875 |" in text  # (0.75 + 1.0) / 2
+    assert "| aligned: accuracy, other families | 0.375 |" in text  # (0.25 + 0.5) / 2
     assert "**1 of 4 runs are not done yet**" in text
     (tmp_path / "studies.md").write_text("No marks.\n", encoding="utf-8")
     with pytest.raises(ValueError, match="no marks <!-- format: begin"):
