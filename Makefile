@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO ?= build/demo
 
-.PHONY: demo test check bench gates docs clean setup golden
+.PHONY: demo test check bench gates studies docs clean setup golden
 
 setup: $(READY)
 
@@ -45,6 +45,11 @@ SPLIT ?= val
 WEIGHTS ?= embedded=src/fauxlens/detectors/embedded/fauxlens-small/embedded/network.safetensors
 gates: $(READY)
 	$(BIN)/python benchmarks/embedded.py $(SET)/set.parquet --photos $(SET)/photos.parquet --split $(SPLIT) --weights $(WEIGHTS)
+
+# Hours on one core, kept run by run: PHOTOS and FORGED are manifests of yours (docs/studies.md says of what).
+studies: $(READY)
+	$(BIN)/python benchmarks/studies.py --study format selfcon --data $(PHOTOS) --out build/studies --page docs
+	$(BIN)/python benchmarks/studies.py --study topk --data $(FORGED) --out build/studies --page docs
 
 # The recorded results of decoding, resampling and encoding; review the difference before committing it.
 golden: $(READY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -9,7 +10,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from fauxlens.images.encode import encode_jpeg, encode_png
+from fauxlens.manifest.manifest import Manifest
+from fauxlens.manifest.sample import Sample
+from fauxlens.manifest.scan import MEASURED, file_facts
+from landscapes import landscape
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 SPREAD = {"median", "lowest", "highest"}
@@ -136,7 +144,7 @@ def test_audit_controls() -> None:
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
 def test_every_benchmark_is_in_the_readme_and_in_the_makefile(path: Path) -> None:
-    if path.stem in ("measure", "plain_nfa_vit"):
+    if path.stem in ("measure", "plain_nfa_vit", "studies_page"):
         return
     assert f"| `{path.name}` |" in (FOLDER / "README.md").read_text(encoding="utf-8")
     assert f"benchmarks/{path.name}" in (FOLDER.parent / "Makefile").read_text(encoding="utf-8")
@@ -196,3 +204,93 @@ def test_train() -> None:
     kept = steps["graph_megabytes"]
     assert 0 < kept["ours"] < kept["naive_noise_branch"]
     assert 0 < kept["ours"] < kept["naive"]
+
+
+def drawn_for_studies(root: Path) -> Path:
+    """Photos as JPEG, of each one an edited copy with its mask; 4 photos to learn from, 2 to test with."""
+    root.mkdir()
+    samples = []
+    for number in range(6):
+        pixels, mask = landscape(number, 70, 90), np.zeros((70, 90), np.uint8)
+        mask[20:50, 20:60] = 255
+        edited = np.where(mask[..., None] > 0, 255 - pixels, pixels)
+        (root / f"m{number}.png").write_bytes(encode_png(mask))
+        for kind, shown in (("r", pixels), ("e", edited)):
+            (root / f"{kind}{number}.jpg").write_bytes(encode_jpeg(shown, 92, "4:4:4"))
+            facts = dict(zip(MEASURED, file_facts(str(root), f"{kind}{number}.jpg"), strict=True))
+            facts |= {"split": "val" if number > 3 else "train", "origin": f"r{number}", "source": "drawn"}
+            facts |= {"label": "edited", "mask_path": f"m{number}.png"} if kind == "e" else {"label": "real"}
+            samples.append(Sample(id=f"{kind}{number}", path=f"{kind}{number}.jpg", **facts))
+    return Manifest.from_samples(samples, root, name="drawn").save(root / "drawn.parquet")
+
+
+@pytest.mark.slow
+def test_studies(tmp_path: Path) -> None:
+    data, out, page = drawn_for_studies(tmp_path / "set"), tmp_path / "out", tmp_path / "docs"
+    asked = ("--data", data, "--out", out, "--seeds", 1, "--tiny")
+    found = printed("studies", "--study", "format", "topk", "selfcon", *asked, "--page", page)["studies"]
+    runs = {study: found[study]["runs"] for study in ("format", "topk", "selfcon")}
+    assert {study: len(several) for study, several in runs.items()} == {"format": 4, "topk": 2, "selfcon": 2}
+    assert all(found[study]["missing"] == [] for study in found)
+    # Both families, each learnt on both sets and tested under every condition.
+    assert len({(run["trained_on"], run["generator"]) for run in runs["format"]}) == 4
+    for run in (*runs["format"], *runs["selfcon"]):
+        for told in run["tests"].values():
+            assert 0 <= told["photos_called_fake"] <= 1
+            # Two photos and two made pictures: an accuracy is a number of quarters.
+            assert {4 * cell["accuracy"] % 1 for cell in told["generators"].values()} == {0}
+    assert all(set(run["tests"]) == {"as they were", "aligned", "JPEG 70"} for run in runs["format"])
+    assert [run["guidance"] for run in runs["topk"]] == ["25", "none"]
+    assert runs["topk"][0]["masks"] != runs["topk"][1]["masks"]
+    assert all(0 <= run["masks"]["macro_auc"] <= 1 for run in runs["topk"])
+    assert list(out.rglob("log.jsonl"))
+    assert not list(out.rglob("training.html"))  # it would take longer than the runs
+    # What is done is not done again, but a result that was taken away is; and it comes out the same.
+    kept = {path: path.read_text(encoding="utf-8") for path in sorted(out.glob("*/*/result.json"))}
+    assert len(kept) == 8
+    again = next(path for path in kept if path.parent.name.startswith("as-they-were"))
+    again.unlink()
+    others = {path: path.stat().st_mtime_ns for path in kept if path != again}
+    second = printed("studies", "--study", "format", *asked)["studies"]["format"]["runs"]
+    assert [run["tests"] for run in second] == [run["tests"] for run in runs["format"]]
+    assert {path: path.stat().st_mtime_ns for path in others} == others
+    text = (page / "studies.md").read_text(encoding="utf-8")
+    assert "| learnt from | as they were | aligned | JPEG 70 |" in text
+    assert "| none |" in text
+    assert "| selfcon | aligned |" in text
+    assert len(list((page / "studies").glob("*.svg"))) == 6
+
+
+def test_page_of_the_studies_while_runs_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    page = importlib.import_module("studies_page")
+
+    def one(learnt: str, seed: int, own: float, other: float) -> dict[str, Any]:
+        cells = {name: {"accuracy": own if name == learnt else other, "AUC": 0.5} for name in ("a", "b")}
+        tests = {name: {"generators": cells, "photos_called_fake": 0.25} for name in ("as they were", "aligned")}
+        return {"trained_on": "aligned", "generator": learnt, "seed": seed, "steps": 3, "tests": tests}
+
+    about = {
+        "photos": {"test": 1, "train": 2},
+        "jpeg_quality": {"lowest": 1, "median": 2, "highest": 3},
+        "made_decibels": {"a": 30.0, "b": 31.0},
+        "auc_of_file_facts": {"aligned": None},
+    }
+    # The second seed knows one family only: it says something of that family, and nothing of all together.
+    runs = [one("a", 1, 0.75, 0.25), one("b", 1, 1.0, 0.5), one("a", 2, 0.25, 0.25)]
+    result = {"sizes": {"families": ["a", "b"]}, "about": about, "runs": runs, "missing": ["aligned-b-2"]}
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "format.json").write_text(json.dumps(result), encoding="utf-8")
+    (tmp_path / "studies.md").write_text("Mine.\n<!-- format: begin -->\nold\n<!-- format: end -->\n", encoding="utf-8")
+    page.write(tmp_path)
+    text = (tmp_path / "studies.md").read_text(encoding="utf-8")
+    assert text.startswith("Mine.\n")
+    assert "old" not in text
+    assert "| aligned: a | 0.500 (0.250 to 0.750) |" in text
+    assert "| aligned: b | 1.000 |" in text
+    assert "| aligned: accuracy, own family | 0.875 |" in text  # (0.75 + 1.0) / 2
+    assert "| aligned: accuracy, other families | 0.375 |" in text  # (0.25 + 0.5) / 2
+    assert "**1 of 4 runs are not done yet**" in text
+    (tmp_path / "studies.md").write_text("No marks.\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="no marks <!-- format: begin"):
+        page.write(tmp_path)

@@ -281,3 +281,28 @@ def test_compiled_gives_the_same() -> None:
         traced = compiled(image, "fix-sparse", guides)
     for one, other in zip(plain, traced, strict=True):
         assert torch.allclose(one, other, atol=1e-5)
+
+
+def test_guidance_is_an_option() -> None:
+    detector = load("nfa-vit", "random", setting="nano")
+    network = detector.network
+    assert isinstance(network, NfaVit)
+    assert isinstance(detector, NfaVitDetector)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    image = torch.randn(1, 3, 128, 128)
+    assert detector.guidance == 25
+    attended = {}
+    for percent, keys in ((10, 1), (25, 4), (50, 8), (100, 16)):  # of the sixteen keys of the first stage at 128 pixels
+        assert detector.change(guidance=percent).guidance == percent
+        _, guides, _ = network.with_choices(image)
+        attended[percent] = int((guides[0] == 0).sum(-1).unique())
+        assert attended[percent] == keys
+    detector.change(guidance="none")
+    assert detector.guidance is None
+    network.noise_backbone.register_forward_pre_hook(lambda *_: pytest.fail("the noise branch was run"))
+    network(image)
+    assert detector.change(guidance=25).guidance == 25
+    # Another share is another way to ask: the weights are the same, and load into either.
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    with pytest.raises(BadSetting, match=r"guidance cannot be that .*from 1 to 100 or none"):
+        detector.change(guidance=101)

@@ -22,6 +22,7 @@ from fauxlens.detectors.table import DETECTORS, detector_class
         (Option(about="a", choices=("crop", "native")), "native", "native"),
         (Option(about="a", smallest=1), "12", 12),
         (Option(about="a", smallest=1), 12, 12),
+        (Option(about="a", smallest=1, largest=12), 12, 12),
         (Option(about="a", smallest=1, none=True), "None", None),
         (Option(about="a", smallest=0, none=True), None, None),
         (Option(about="a", path=True), "folder", Path("folder")),
@@ -40,6 +41,7 @@ def test_what_is_meant(option: Option, given: object, found: object) -> None:
         (Option(about="a", smallest=1), True, "a whole number from 1 on"),
         (Option(about="a", smallest=1), None, "a whole number from 1 on"),
         (Option(about="a", smallest=1, none=True), "nothing", "from 1 on or none"),
+        (Option(about="a", smallest=1, largest=9), 10, "a whole number from 1 to 9"),
         (Option(about="a", path=True), 3, "the path of a file"),
     ],
 )

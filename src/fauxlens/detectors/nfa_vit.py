@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -250,6 +250,12 @@ class NfaVit(nn.Module):
             self.noise_backbone.eval()
         return self
 
+    def guide(self, share: float | None) -> None:
+        """Let guided blocks attend to another share of the places, or to every second one as the others do (None)."""
+        kept = self.settings.share if share is None else share
+        self.settings = replace(self.settings, share=kept, guided=share is not None)
+        self.noise_backbone.share = kept
+
     def noise(self, image: Tensor) -> Tensor:
         """(N, 3, H, W) normalised -> what the noise branch sees, in float32."""
         settings = self.settings
@@ -415,13 +421,28 @@ class NfaVitDetector(Detector):
         fit=Option(about="how a picture reaches the network", choices=("resize", "pad", "tile", "native")),
         side=Option(about="the side of the square or tile", smallest=SMALLEST_SIDE),
         overlap=Option(about="by how many pixels tiles overlap", smallest=0),
+        guidance=Option(
+            about="per cent of the places that guided blocks attend to, the least alike first; none: no guidance",
+            smallest=1,
+            largest=100,
+            none=True,
+        ),
     )
 
     def __init__(self, setting: str | None = None) -> None:
         super().__init__(setting)
         self.showing = Showing(fit="tile", side=512, overlap=64) if self.setting == "nano" else Showing()
 
+    @property
+    def guidance(self) -> int | None:
+        """Per cent of the places that guided blocks attend to; None without guidance. The weights are the same ones."""
+        settings = cast(NfaVit, self.network).settings
+        return round(100 * settings.share) if settings.guided else None
+
     def _set(self, name: str, value: Value) -> None:
+        if name == "guidance":
+            cast(NfaVit, self.network).guide(value / 100 if isinstance(value, int) else None)
+            return
         changed: dict[str, Any] = {name: value}
         self.showing = replace(self.showing, **changed)
 

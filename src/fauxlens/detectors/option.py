@@ -15,7 +15,7 @@ Value = str | int | Path | None
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """One thing to change: a word out of `choices`, a whole number from `smallest` on, or the path of a file.
+    """One thing to change: a word out of `choices`, a whole number within bounds, or the path of a file.
 
     >>> Option(about="how it is shown", choices=("crop", "native")).checked("showing", "native")
     'native'
@@ -26,6 +26,7 @@ class Option:
     about: str
     choices: tuple[str, ...] = ()
     smallest: int | None = None
+    largest: int | None = None
     path: bool = False
     none: bool = False  # whether there may be none at all
 
@@ -45,7 +46,7 @@ class Option:
                 found = int(str(given))
             except ValueError:
                 found = self.smallest - 1
-            if found >= self.smallest:
+            if self.smallest <= found and (self.largest is None or found <= self.largest):
                 return found
         raise BadSetting(f"the option {name} cannot be that", wanted=self.wanted, got=given)
 
@@ -53,7 +54,7 @@ class Option:
     def wanted(self) -> str:
         """What may be given, in words."""
         words = " or ".join(self.choices) or ("the path of a file or folder" if self.path else "")
-        words = words or f"a whole number from {self.smallest} on"
+        words = words or f"a whole number from {self.smallest} {'on' if self.largest is None else f'to {self.largest}'}"
         return words + (" or none" if self.none else "")
 
 

@@ -410,7 +410,8 @@ class _Run:
                 failed = fault
         failed = self.ranks.from_first(failed)
         if failed is None:
-            self._draw_page(f"Step {self.position.step:,}: loss {self.loss:.4g}", again=False)
+            if not must:  # else the run ends here, and its page is drawn with what it ended with
+                self._draw_page(f"Step {self.position.step:,}: loss {self.loss:.4g}", again=False)
             return
         if must:
             raise failed
@@ -419,7 +420,7 @@ class _Run:
     def _draw_page(self, sentence: str, *, again: bool) -> None:
         """Draw the curves, not more often than somebody looks. A page that cannot be written ends no training."""
         now = time.monotonic()
-        if self.ranks.first and (again or now - self.drawn >= _PAGE_SECONDS):
+        if self.ranks.first and self.recipe.running.page and (again or now - self.drawn >= _PAGE_SECONDS):
             self.drawn = now
             with suppress(OSError):
                 write_page(self.folder, self.recipe, sentence=sentence)

@@ -122,6 +122,7 @@ class Running:
     micro_batch: int | None = None  # pictures in memory at once in each process; None: all of its share
     channels_last: bool = False
     tensorboard: bool = False  # logs for TensorBoard beside the journal; needs the package tensorboard
+    page: bool = True  # whether curves are drawn; many short runs have no use for them
 
     def __post_init__(self) -> None:
         if self.workers < 0 or self.log_every < 1 or self.save_minutes < 0:
