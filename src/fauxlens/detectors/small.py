@@ -24,6 +24,7 @@ from fauxlens.detectors.detector import Detector
 from fauxlens.detectors.prediction import Output
 from fauxlens.detectors.view import Pixels, Prepared, View, Window, normalised, tiled
 from fauxlens.nn.evidence_head import EvidenceHead
+from fauxlens.nn.noiseprint import folded
 from fauxlens.nn.residuals import FixedResiduals
 
 SMALLEST_SIDE = 32
@@ -62,8 +63,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """(N, C, H, W) -> the same shape."""
-        inner = F.relu(self.norm1(self.conv1(maps)))
-        return F.relu(maps + self.norm2(self.conv2(inner)))
+        inner = _relu(normed(maps, self.conv1, self.norm1), self.training)
+        return _relu(maps + normed(inner, self.conv2, self.norm2), self.training)
 
 
 class Context(nn.Module):
@@ -94,9 +95,9 @@ class SmallNetwork(nn.Module):
         super().__init__()
         self.design = design
         self.fixed = FixedResiduals() if design.residuals else None
-        inputs = FixedResiduals.channels * design.residuals + 3 * design.colours
+        channels = FixedResiduals.channels * design.residuals + 3 * design.colours
         widths = design.widths
-        self.stem = nn.Conv2d(inputs, widths[0], 5, stride=2, padding=2, bias=False)
+        self.stem = nn.Conv2d(channels, widths[0], 5, stride=2, padding=2, bias=False)
         self.stem_norm = nn.BatchNorm2d(widths[0])
         stages = []
         for number, (width, depth) in enumerate(zip(widths, design.depths, strict=True)):
@@ -118,17 +119,18 @@ class SmallNetwork(nn.Module):
 
     def forward(self, image: Tensor) -> Output:
         """(N, 3, H, W) -> Output."""
-        maps = F.relu(self.stem_norm(self._first(image)))
+        maps = _relu(self._first(image), self.training)
         levels = []
         for stage in self.stages:
-            maps = stage(maps)
+            maps = _through(stage, maps)
             levels.append(maps)
         bent = [context(level) for context, level in zip(self.contexts, levels[1:], strict=True)]
         top = self.lateral[2](bent[2])
         for number in (1, 0):
             side = self.lateral[number](bent[number])
             top = side + F.interpolate(top, side.shape[-2:], mode="bilinear", align_corners=False)
-        found = self.mask(F.relu(self.smooth_norm(self.smooth(F.relu(top)))))
+        top = _relu(top, self.training)
+        found = self.mask(_relu(normed(top, self.smooth, self.smooth_norm), self.training))
         features = levels[-1].mean(dim=(2, 3))
         logit = self.verdict(found, features)
         if not self.training:
@@ -141,8 +143,39 @@ class SmallNetwork(nn.Module):
             seen = [] if self.fixed is None else [self.fixed(image)]
             if self.design.colours:
                 seen.append(image.to(self.stem.weight.dtype) / 127.5 - 1)
-            first: Tensor = self.stem(torch.cat(seen, dim=1))
-            return first
+            inputs = seen[0] if len(seen) == 1 else torch.cat(seen, dim=1)
+            if not self.training:
+                # Where the channels lie side by side the convolutions after it need no copies.
+                inputs = inputs.contiguous(memory_format=torch.channels_last)
+            return normed(inputs, self.stem, self.stem_norm)
+
+
+def normed(maps: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
+    """Convolution and batch norm; in evaluation the norm is folded into the convolution, at each call.
+
+    That takes a millisecond for the whole network, and a state that is loaded at any time is honoured.
+    """
+    if norm.training:
+        found: Tensor = norm(conv(maps))
+        return found
+    weight, bias = folded(conv.weight, conv.bias, norm)
+    return F.conv2d(maps, weight, bias, conv.stride, conv.padding)  # type: ignore[arg-type]
+
+
+def _through(stage: nn.Module, maps: Tensor) -> Tensor:
+    layers = list(stage.children())
+    if isinstance(layers[0], nn.Conv2d):
+        conv, norm = layers[0], layers[1]
+        assert isinstance(norm, nn.BatchNorm2d)
+        maps = _relu(normed(maps, conv, norm), stage.training)
+        layers = layers[3:]
+    for layer in layers:
+        maps = layer(maps)
+    return maps
+
+
+def _relu(maps: Tensor, training: bool) -> Tensor:
+    return F.relu(maps) if training else F.relu_(maps)
 
 
 class Small(Detector):
