@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tracemalloc
 
 import numpy as np
@@ -10,7 +11,15 @@ import torch
 
 from fauxlens.core.errors import BadSetting
 from fauxlens.detectors import view
-from fauxlens.detectors.view import centre_crop, normalised, resized_crop, shorter_side_size, tiled
+from fauxlens.detectors.view import (
+    centre_crop,
+    normalised,
+    resized_crop,
+    shorter_side_size,
+    snug_side,
+    tile_spans,
+    tiled,
+)
 
 
 def toy(height: int, width: int) -> np.ndarray:
@@ -62,3 +71,17 @@ def test_a_read_only_picture_is_shown_without_a_warning(recwarn: pytest.Warnings
 def test_margins_need_an_overlap() -> None:
     with pytest.raises(BadSetting, match="margins"):
         tiled(toy(10, 10), 8, 4, normalised, margin=2)
+
+
+@pytest.mark.parametrize("length", [1025, 1200, 1930, 3000, 4000, 4001, 20_000])
+def test_snug_tiles_cover_with_the_overlap_and_are_as_many(length: int) -> None:
+    side, overlap, step = 1024, 128, 16
+    snug = snug_side(length, side, overlap, step)
+    spans = tile_spans(length, snug, overlap, step)
+    assert len(spans) == len(tile_spans(length, side, overlap, step))
+    assert spans[0][0] == 0
+    assert sum(spans[-1]) == length
+    assert all(offset % step == 0 for offset, _ in spans)
+    assert all(one[0] + one[1] - other[0] >= overlap for one, other in itertools.pairwise(spans))
+    assert snug <= side
+    assert sum(rows for _, rows in spans) <= length + len(spans) * (overlap + 2 * step)

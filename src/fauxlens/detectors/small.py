@@ -222,7 +222,7 @@ class Small(Detector):
         height, width = pixels.shape[:2]
         if min(height, width) >= SMALLEST_SIDE:
             # A place of the coarsest features is 16 pixels: tiles begin on it.
-            return tiled(pixels, TILE, OVERLAP, _pixels, step=16)
+            return tiled(pixels, TILE, OVERLAP, _pixels, step=16, snug=True)
         size = max(height, SMALLEST_SIDE), max(width, SMALLEST_SIDE)
         if max(size) <= TILE:
             view = View(Window(0, 0, height, width), size, lambda: _mirrored(pixels, size), (height, width))

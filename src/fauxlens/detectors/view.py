@@ -249,19 +249,28 @@ def padded(
 
 
 def tiled(
-    pixels: Pixels, side: int, overlap: int, to_tensor: Callable[[Pixels], Tensor], *, step: int = 1, margin: int = 0
+    pixels: Pixels,
+    side: int,
+    overlap: int,
+    to_tensor: Callable[[Pixels], Tensor],
+    *,
+    step: int = 1,
+    margin: int = 0,
+    snug: bool = False,
 ) -> Prepared:
     """The picture in overlapping tiles of `side` x `side` at its own resolution; offsets are multiples of `step`.
 
-    A side of the picture that is shorter than a tile is taken whole. Where tiles meet, the outer `margin` pixels of
+    With `snug` the tiles are no larger than it takes to cover the picture with as many of them. A side of the picture
+    that is shorter than a tile is taken whole. Where tiles meet, the outer `margin` pixels of
     each count for nothing: as many as the network's padding reaches, tiles then give what the whole would.
     """
     if 2 * margin >= overlap > 0:
         raise BadSetting("tiles overlap by less than their margins", wanted=f"above {2 * margin}", got=overlap)
     height, width = pixels.shape[:2]
     views = []
-    for top, rows in tile_spans(height, side, overlap, step):
-        for left, columns in tile_spans(width, side, overlap, step):
+    tall, wide = (snug_side(length, side, overlap, step) if snug else side for length in (height, width))
+    for top, rows in tile_spans(height, tall, overlap, step):
+        for left, columns in tile_spans(width, wide, overlap, step):
             window = Window(top, left, rows, columns)
             views.append(
                 View(window, (rows, columns), lambda window=window: to_tensor(window.of(pixels)), margin=margin)  # type: ignore[misc]
@@ -293,6 +302,20 @@ def tile_spans(length: int, side: int, overlap: int, step: int = 1) -> list[tupl
         # The last tile reaches the border, so it grows by what the rounding of its offset took.
         spans.append((offset, length - offset if number == count - 1 else side))
     return spans
+
+
+def snug_side(length: int, side: int, overlap: int, step: int = 1) -> int:
+    """The shortest tile, a multiple of `step`, that covers `length` with as many tiles as `side` does.
+
+    >>> snug_side(4000, 1024, 128, 16), snug_side(500, 1024, 128, 16)
+    (928, 1024)
+    """
+    count = len(tile_spans(length, side, overlap, step))
+    if count == 1:
+        return side
+    # Offsets are rounded down to steps, so neighbours may lie a step further apart than evenly.
+    least = -(-(length + (count - 1) * (overlap + step)) // count)
+    return min(side, -(-least // step) * step)
 
 
 class Canvas:
