@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fauxlens.core.names import look_up
 from fauxlens.core.recipes import recipe_path
+from fauxlens.detectors.card import WeightFile
 from fauxlens.detectors.inventory import kinds
 from fauxlens.evaluate.protocol import protocol_names, read_protocol
 from fauxlens.forge.create import METHODS
@@ -71,7 +72,7 @@ def reference() -> str:
                 ("set", "setting", "use", "licence", "terms", "trained on", "files"),
                 [
                     (f"{k.card.name}/{w.name}", w.setting or k.settings[0], w.use, w.licence, w.terms, w.trained_on,
-                     ", ".join(dict.fromkeys(f"[{f.name}]({f.source})" for f in w.files)))
+                     ", ".join(dict.fromkeys(_told_file(f) for f in w.files)))
                     for k in kinds()
                     for w in k.card.weights
                 ],
@@ -147,6 +148,10 @@ def dead_links() -> list[str]:
             if not (document.parent / target).exists():
                 dead.append(f"{document.relative_to(HERE.parent)}: {target}")
     return dead
+
+
+def _told_file(file: WeightFile) -> str:
+    return f"[{file.name}]({file.source})" if file.source.startswith("https://") else f"{file.name}: {file.source}"
 
 
 def _table(title: str, head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
