@@ -159,7 +159,7 @@ def normed(maps: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
         found: Tensor = norm(conv(maps))
         return found
     weight, bias = folded(conv.weight, conv.bias, norm)
-    return F.conv2d(maps, weight, bias, conv.stride, conv.padding)  # type: ignore[arg-type]
+    return F.conv2d(maps, weight, bias, conv.stride, conv.padding)
 
 
 def _through(stage: nn.Module, maps: Tensor) -> Tensor:
