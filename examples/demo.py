@@ -26,6 +26,7 @@ from fauxlens.forge.recipe import read_recipe
 from fauxlens.forge.sheet import report_of as forged_report
 from fauxlens.images.degrade import read_chain
 from fauxlens.images.encode import encode_jpeg, encode_png
+from fauxlens.images.shapes import Pixels
 from fauxlens.manifest.degrade import degrade
 from fauxlens.manifest.sample import Sample
 from fauxlens.manifest.scan import survey
@@ -37,7 +38,7 @@ from fauxlens.report.sheet import contact_sheet
 from fauxlens.verdict.finding import Finding
 from fauxlens.verdict.index import write_pages
 from fauxlens.verdict.inspect import DETECTOR, inspect_many
-from fauxlens.verdict.marks import with_marks
+from fauxlens.verdict.marks import heatmap_of, with_marks
 from fauxlens.verdict.words import with_places
 
 PHOTOS = ("astronaut", "chelsea", "coffee", "rocket", "camera", "brick")
@@ -86,6 +87,7 @@ def inspected(made: Forged, folder: Path) -> tuple[Section, ...]:
     for several in forgeries.values():
         chosen += sorted(several, key=lambda one: seed_for("demo", image_id=one.id))[:EACH]
     truths: dict[str, tuple[float | None, float]] = {}
+    sheet: list[list[tuple[str, Pixels]]] = []
 
     def looked(finding: Finding, picture: Picture) -> Finding:
         sample = chosen[len(findings)]
@@ -94,6 +96,11 @@ def inspected(made: Forged, folder: Path) -> tuple[Section, ...]:
         if mask is not None and marked is not None:
             truth = read_picture(mask, colour="stored").pixels[..., 0] > 127
             level = finding.opinions[0].level
+            sheet.append([
+                (f"{sample.method}, {finding.verdict}", picture.pixels),
+                ("where it was forged", np.stack([truth * np.uint8(255)] * 3, axis=-1)),
+                ("what is marked", heatmap_of(picture.pixels, marked)),
+            ])  # fmt: skip
             truths[sample.id] = (auc(truth, marked), float((marked[truth] > level).mean()))
         return with_marks(finding, picture, folder, len(findings))
 
@@ -105,8 +112,8 @@ def inspected(made: Forged, folder: Path) -> tuple[Section, ...]:
     for sample, finding in zip(chosen, findings, strict=True):
         place, covered = truths.get(sample.id, (None, None))
         rows.append((
-            Path(sample.path).name, sample.method or "nothing: a real photo", finding.verdict, place, covered,
-            _outcome(sample, finding, covered),
+            Path(sample.path).stem.replace("_ScikitImage", ""), sample.method or "nothing", finding.verdict, place,
+            covered, _outcome(sample, finding, covered),
         ))  # fmt: skip
     real = [row for row in rows if row[3] is None]
     forged_rows = [row for row in rows if row[3] is not None]
@@ -115,8 +122,8 @@ def inspected(made: Forged, folder: Path) -> tuple[Section, ...]:
     places = sum((row[3] or 0.0) >= 0.8 for row in forged_rows)
     columns = (
         Column("file"), Column("what was done"), Column("verdict"),
-        Column("place found (pixel AUC)", better="higher", format=".2f"),
-        Column("of the forged area, marked", better="higher", format=".0%"), Column("so"),
+        Column("pixel AUC", better="higher", format=".2f"),
+        Column("forged area marked", better="higher", format=".0%"), Column("so"),
     )  # fmt: skip
     text = (
         f"Of {len(forged_rows)} forgeries {told} got the verdict edited; in {places} the marks stand out where it was "
@@ -124,7 +131,9 @@ def inspected(made: Forged, folder: Path) -> tuple[Section, ...]:
         "pictures show how it works, not how well: that is on the detector's card.",
         f"A page a picture: {folder.name}/index.html.",
     )
-    return (Section("Inspected", text, (Table("inspected", "Found and missed", columns, tuple(rows)),)),)
+    table = Table("inspected", "Found and missed", columns, tuple(rows))
+    shown = contact_sheet("marked", "Forged, where, and what the detector marks", sheet)
+    return (Section("Inspected", text, (table,), (shown,)),)
 
 
 def _outcome(sample: Sample, finding: Finding, covered: float | None) -> str:

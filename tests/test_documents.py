@@ -93,7 +93,9 @@ def test_the_demo_makes_its_page(tmp_path):
         subprocess.run(demo, check=True, capture_output=True, text=True)
     page = (tmp_path / "demo" / "demo.html").read_text(encoding="utf-8")
     assert "7 of 11 files are usable; 4 are quarantined" in page
-    assert page.count("<img ") == 3  # deliveries, and a contact sheet for either mask type
+    assert page.count("<img ") == 4  # deliveries, a contact sheet for either mask type, and what is marked
+    assert "Of 14 forgeries" in page
+    assert (tmp_path / "demo" / "inspected" / "index.html").is_file()
     for reason in ("truncated", "empty", "html", "wrong-suffix"):
         assert reason in page
 
