@@ -43,6 +43,7 @@ class Design:
     widths: tuple[int, int, int, int] = (24, 48, 64, 96)  # at 1/2, 1/4, 1/8 and 1/16
     depths: tuple[int, int, int, int] = (1, 2, 2, 2)
     decoder: int = 48
+    shares: tuple[float, ...] = (0.05,)  # of the mask, on which the verdict rests
 
 
 DESIGNS: dict[str, Design] = {
@@ -115,7 +116,7 @@ class SmallNetwork(nn.Module):
         self.smooth = nn.Conv2d(design.decoder, design.decoder, 3, padding=1, bias=False)
         self.smooth_norm = nn.BatchNorm2d(design.decoder)
         self.mask = nn.Conv2d(design.decoder, 1, 1)
-        self.verdict = EvidenceHead(widths[-1])
+        self.verdict = EvidenceHead(widths[-1], design.shares)
 
     def forward(self, image: Tensor) -> Output:
         """(N, 3, H, W) -> Output."""
