@@ -23,7 +23,8 @@ from fauxlens.train.recipe import Recipe, detector_recipes, read_recipe, train_r
 from train_runs import small_set
 
 RECIPES = (
-    "cnnspot", "embedded", "embedded-head", "genimage-deit-s", "genimage-resnet50", "genimage-swin-t", "imaginet-ce", "imaginet-head",
+    "cnnspot", "embedded", "embedded-head", "genimage-deit-s", "genimage-resnet50", "genimage-swin-t",
+    "imaginet-ce", "imaginet-head",
     "imaginet-identify", "imaginet-selfcon", "nfa-vit-paper", "nfa-vit-published", "noiseprint-selfsupervised", "npr",
     "unbiased-resnet50", "unbiased-resnet50-constrained", "unbiased-swin-t", "unbiased-swin-t-constrained",
 )  # fmt: skip
