@@ -47,9 +47,15 @@ def basis(count: int) -> Values:
     >>> round(float(basis(1)[0, 0]), 3), basis(64).shape
     (0.125, (64, 64))
     """
+    return np.ascontiguousarray(np.kron(waves(), waves())[list(zigzag()[:count])].T.astype(np.float32))
+
+
+@cache
+def waves() -> NDArray[np.float64]:
+    """(8 frequencies, 8 pixels): the cosine patterns of a row; those of a block are their products."""
     place, frequency = np.arange(8), np.arange(8)[:, None]
-    waves = np.cos((2 * place + 1) * frequency * np.pi / 16) * np.where(frequency == 0, np.sqrt(1 / 8), 0.5)
-    return np.ascontiguousarray(np.kron(waves, waves)[list(zigzag()[:count])].T.astype(np.float32))
+    scale = np.where(frequency == 0, np.sqrt(1 / 8), 0.5)
+    return np.asarray(np.cos((2 * place + 1) * frequency * np.pi / 16) * scale)
 
 
 def coefficients(luma: Values, count: int) -> Values:

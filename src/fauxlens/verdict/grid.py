@@ -15,12 +15,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from typing import cast
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fauxlens.images.quality import ijg_table
-from fauxlens.verdict.blocks import Values, basis, tiles
+from fauxlens.images.quality import ijg_table, zigzag
+from fauxlens.verdict.blocks import Values, tiles, waves
 
 QUALITIES: tuple[int, ...] = tuple(range(30, 99))
 """Earlier qualities that are looked for. Above 98 nothing clusters that rounding to grey levels would not blur."""
@@ -84,29 +86,35 @@ class Histograms:
 
 def histograms_of(luma: Values) -> Histograms:
     """Those of a sample of the picture, of at most about 230,000 pixels."""
-    counts = np.zeros((64, COUNT, _BINS), dtype=np.float32)
-    patterns = basis(COUNT)
-    start = (np.arange(COUNT) * _BINS).astype(np.float32)
+    counts = np.zeros((COUNT, 64, _BINS), dtype=np.float32)
     for tile in tiles(luma):
-        for place in range(64):
-            part = tile[place // 8 :, place % 8 :]
-            down, across = part.shape[0] // 8, part.shape[1] // 8
-            if not down * across:
-                continue
-            blocks = part[: down * 8, : across * 8].reshape(down, 8, across, 8).transpose(0, 2, 1, 3).reshape(-1, 64)
-            found = np.abs(blocks @ patterns)
+        height, width = tile.shape[0] - 7, tile.shape[1] - 7
+        if min(height, width) < 1:
+            continue
+        place = 8 * (np.arange(height)[:, None] % 8) + np.arange(width) % 8
+        # One histogram holds those of all places, one after the other.
+        begin = (place * _BINS).astype(np.float32)
+        # A coefficient at every pixel is that of the block that begins there, whatever grid it belongs to; first
+        # along the columns, then along the rows, which many frequencies have in common.
+        columns: dict[int, Values] = {}
+        for number, (down, across) in enumerate(_frequencies()):
+            if down not in columns:
+                columns[down] = _filtered(tile, _waves()[down][:, None])[:height]
+            found = _filtered(columns[down], _waves()[across][None])[:, :width]
+            found = np.abs(found)
             np.minimum(np.rint(found, out=found), _BINS - 1, out=found)
-            found += start
-            counted = np.bincount(found.astype(np.intp).ravel(), minlength=COUNT * _BINS)
-            counts[place] += counted.reshape(COUNT, _BINS)
-    return Histograms(counts, _undisturbed(counts))
+            found += begin
+            counted = cv2.calcHist([found.astype(np.uint16)], [0], None, [64 * _BINS], [0, 64 * _BINS])
+            counts[number] += counted.reshape(64, _BINS)
+    by_place = np.ascontiguousarray(counts.transpose(1, 0, 2))
+    return Histograms(by_place, _undisturbed(by_place))
 
 
 def scores_of(histograms: Histograms) -> Values:
     """(64 places, qualities): how far coefficients keep to multiples of each table's entries, in deviations."""
     counts = histograms.counts[:, 1:, :-1]
     total = np.maximum(counts.sum(2, keepdims=True), 1)
-    kept = np.einsum("pfb,fbq->pfq", counts / total, _combs(), optimize=True)
+    kept = np.matmul((counts / total).transpose(1, 0, 2), _combs()).transpose(1, 0, 2)
     apart = (kept - np.median(kept, axis=0)) * np.sqrt(2 * total)
     return np.asarray(apart.sum(1) / np.sqrt(COUNT - 1), dtype=np.float32)
 
@@ -152,45 +160,54 @@ def saved_once_and_twice(
 
     None where the two do not differ.
     """
-    last, first = table[frequency], _tables()[quality - QUALITIES[0]][frequency]
+    last, first = table[frequency], int(_tables()[quality - QUALITIES[0]][frequency])
     if first < 2 or first == last or last < 1:
         return None
-    smooth = histograms.undisturbed[frequency]
+    once, twice = _likelihoods(histograms.undisturbed[frequency], last, (first,))
+    return once, twice[0]
+
+
+def _likelihoods(
+    smooth: NDArray[np.float64], last: int, firsts: tuple[int, ...]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(multiples,) saved once with a step of `last`; (firsts, multiples) saved with each of `firsts` before."""
     size = _BINS // last + 2
     once = np.bincount(_rounded(last), weights=smooth, minlength=size)
-    heaps = np.bincount(_rounded(first), weights=smooth)
-    twice = np.zeros(size)
-    centre = np.arange(len(heaps)) * float(first)
-    for away, share in _ROUNDING:
-        at = np.minimum(np.rint(np.abs(centre + away) / last).astype(np.intp), size - 1)
-        np.add.at(twice, at, heaps * share)
+    twice = np.zeros(len(firsts) * size)
+    for places, (_, share) in zip(_heaps(last, firsts), _ROUNDING, strict=True):
+        twice += np.bincount(places, weights=np.tile(smooth * share, len(firsts)), minlength=len(twice))
     # A tenth of the undisturbed one, for no table and no rounding is known exactly.
-    return np.asarray(once + 1e-9), np.asarray(0.9 * twice + 0.1 * once + 1e-9)
+    return np.asarray(once + 1e-9), np.asarray(0.9 * twice.reshape(len(firsts), size) + 0.1 * once + 1e-9)
+
+
+@lru_cache(maxsize=128)
+def _heaps(last: int, firsts: tuple[int, ...]) -> tuple[NDArray[np.intp], ...]:
+    """For each way to round: at which multiple of `last` each bin ends up by way of each of `firsts`; flat."""
+    size = _BINS // last + 2
+    before = np.rint(np.arange(_BINS) / np.array(firsts)[:, None]) * np.array(firsts, dtype=np.float64)[:, None]
+    row = np.arange(len(firsts))[:, None] * size
+    several = (np.rint(np.abs(before + away) / last).astype(np.intp) for away, _ in _ROUNDING)
+    return tuple((np.minimum(at, size - 1) + row).ravel() for at in several)
 
 
 def _gains(histograms: Histograms, table: tuple[int, ...]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(qualities, frequencies): log likelihood a block that an earlier saving explains; and what it should explain."""
     gained, wanted = np.zeros((2, len(QUALITIES), COUNT))
     for frequency in range(1, COUNT):
-        by_step: dict[int, tuple[float, float]] = {}
-        for index, quality in enumerate(QUALITIES):
-            step = int(_tables()[index, frequency])
-            if step not in by_step:
-                by_step[step] = _gain(histograms, table, quality, frequency)
-            gained[index, frequency], wanted[index, frequency] = by_step[step]
+        last, steps = table[frequency], _tables()[:, frequency]
+        firsts = tuple(int(step) for step in np.unique(steps) if step >= 2 and step != last)
+        if last < 1 or not firsts:
+            continue
+        once, twice = _likelihoods(histograms.undisturbed[frequency], last, firsts)
+        seen = np.bincount(_rounded(last), weights=histograms.counts[0, frequency], minlength=len(once))
+        # The far tail holds few blocks, whose likelihood rests on a guess.
+        near = slice(0, min(len(once), 40))
+        ratio = np.log(twice[:, near] / once[near])
+        explained = ratio @ seen[near] / max(seen.sum(), 1), (twice[:, near] * ratio).sum(1)
+        differs = np.isin(steps, firsts)
+        at = np.searchsorted(firsts, steps[differs])
+        gained[differs, frequency], wanted[differs, frequency] = explained[0][at], explained[1][at]
     return gained, wanted
-
-
-def _gain(histograms: Histograms, table: tuple[int, ...], quality: int, frequency: int) -> tuple[float, float]:
-    both = saved_once_and_twice(histograms, table, quality, frequency)
-    if both is None:
-        return 0.0, 0.0
-    once, twice = both
-    seen = np.bincount(_rounded(table[frequency]), weights=histograms.counts[0, frequency], minlength=len(once))
-    # The far tail holds few blocks, whose likelihood rests on a guess.
-    near = slice(0, min(len(once), 40))
-    ratio = np.log(twice[near] / once[near])
-    return float((seen[near] * ratio).sum() / max(seen.sum(), 1)), float((twice[near] * ratio).sum())
 
 
 def _undisturbed(counts: Values) -> NDArray[np.float64]:
@@ -213,6 +230,23 @@ def _quality_at(scores: Values) -> int:
         if score >= 0.8 * best and score == around.max():
             return QUALITIES[index]
     return QUALITIES[int(scores.argmax())]
+
+
+def _filtered(values: Values, kernel: Values) -> Values:
+    """The sum of a kernel's products with what lies below and to the right of each pixel."""
+    return cast(Values, cv2.filter2D(values, -1, kernel, anchor=(0, 0), borderType=cv2.BORDER_CONSTANT))
+
+
+@cache
+def _frequencies() -> tuple[tuple[int, int], ...]:
+    """(down, across) of each frequency that is looked at."""
+    return tuple((place // 8, place % 8) for place in zigzag()[:COUNT])
+
+
+@cache
+def _waves() -> Values:
+    """(8 frequencies, 8 pixels)."""
+    return waves().astype(np.float32)
 
 
 @lru_cache(maxsize=512)

@@ -8,6 +8,7 @@ sign (a roughness that repeats, as interpolation leaves it). Each is compared wi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, cast
 
 import cv2
@@ -116,8 +117,29 @@ def _above(power: Values) -> Values:
     # A spectrum goes on at its far side.
     wrapped = np.pad(level, 4, mode="wrap")
     ring = [(y, x) for y in range(-4, 5, 2) for x in range(-4, 5, 2) if max(abs(y), abs(x)) == 4]
-    around = np.stack([wrapped[4 + y : 4 + y + side, 4 + x : 4 + x + side] for y, x in ring])
-    return cast(Values, (level - np.median(around, axis=0)).astype(np.float32))
+    around = [wrapped[4 + y : 4 + y + side, 4 + x : 4 + x + side] for y, x in ring]
+    # Sorted place by place, all places at once: ten times faster than a median of each.
+    for low, high in _exchanges(len(around)):
+        around[low], around[high] = np.minimum(around[low], around[high]), np.maximum(around[low], around[high])
+    middle = len(around) // 2
+    return cast(Values, (level - (around[middle - 1] + around[middle]) / 2).astype(np.float32))
+
+
+@cache
+def _exchanges(count: int) -> tuple[tuple[int, int], ...]:
+    """Pairs that sort `count` things (a power of two) when each is put in order in turn: Batcher's network."""
+    pairs = []
+    width = 1
+    while width < count:
+        apart = width
+        while apart:
+            for begin in range(apart % width, count - apart, 2 * apart):
+                for low in range(begin, begin + min(apart, count - apart - begin)):
+                    if low // (2 * width) == (low + apart) // (2 * width):
+                        pairs.append((low, low + apart))
+            apart //= 2
+        width *= 2
+    return tuple(pairs)
 
 
 def _by_chance(windows: int) -> float:
