@@ -45,6 +45,7 @@ SPLIT ?= val
 WEIGHTS ?= embedded=src/fauxlens/detectors/embedded/fauxlens-small/embedded/network.safetensors
 gates: $(READY)
 	$(BIN)/python benchmarks/embedded.py $(SET)/set.parquet --photos $(SET)/photos.parquet --split $(SPLIT) --weights $(WEIGHTS)
+	$(BIN)/python benchmarks/verdicts.py $(SET)/photos.parquet --split $(SPLIT)
 
 # Hours on one core, kept run by run: PHOTOS and FORGED are manifests of yours (docs/studies.md says of what).
 studies: $(READY)

@@ -134,6 +134,32 @@ def test_embedded(tmp_path: Path) -> None:
     assert found["history_paste"]["smooth"]["into jpeg 95"]["pictures"] == 3
 
 
+def test_verdicts(tmp_path: Path) -> None:
+    rows = []
+    for number in range(4):
+        name = f"r{number}.jpg"
+        (tmp_path / name).write_bytes(encode_jpeg(landscape(number, 128, 160), 95))
+        rows.append(
+            Sample(id=f"r{number}", path=name, label="real", split="val", source=f"s{number % 2}", format="jpeg")
+        )
+    (tmp_path / "r3.jpg").write_bytes(b"no picture")
+    rows.append(Sample(id="g", path="r0.jpg", label="generated", split="val", format="jpeg"))
+    Manifest.from_samples(rows, tmp_path, name="photos").save(tmp_path / "photos.parquet")
+    found = printed("verdicts", tmp_path / "photos.parquet", "--split", "val", "--deliveries", "native", "half size")
+    assert set(found["deliveries"]) == {"native", "half size"}
+    native = found["deliveries"]["native"]
+    assert set(native) == {"all", "s0", "s1"}
+    assert (native["all"]["pictures"], native["all"]["unreadable"]) == (3, 1)
+    assert (native["s0"]["pictures"], native["s1"]["pictures"]) == (2, 1)
+    told = native["all"]
+    assert told["accused"] == len(told["which"]) <= 3
+    assert told["accused_share"] + told["inconclusive"] + told["no_sign"] == pytest.approx(1)
+    assert told["accused_interval"][0] <= told["accused_share"] <= told["accused_interval"][1]
+    # What could not be read could not be delivered either.
+    half = found["deliveries"]["half size"]["all"]
+    assert (half["pictures"], half["unreadable"]) == (3, 0)
+
+
 def test_audit_controls() -> None:
     found = printed("audit_controls", "--draws", 2, "--pictures", 130)
     assert found["draws"] == 2

@@ -150,6 +150,17 @@ def test_traces_alike_and_others() -> None:
 # --- cross-entropy, masks, edges --------------------------------------------------------------------------------
 
 
+def test_contrast_is_as_exact_under_autocast() -> None:
+    chance = torch.Generator().manual_seed(3)
+    views = F.normalize(torch.randn(12, 2, 32, generator=chance), dim=-1)
+    traces = 4 + 0.05 * torch.randn(6, 1, 16, 16, generator=chance)
+    label, group = torch.arange(12) % 3, torch.tensor([0, 0, 1, 1, 2, 2])
+    exact = contrastive(views, label), trace_contrast(traces, group)
+    with torch.autocast("cpu", torch.bfloat16):
+        under = contrastive(views, label), trace_contrast(traces, group)
+    assert [float(one) for one in under] == pytest.approx([float(one) for one in exact], rel=1e-6)
+
+
 def test_verdict_and_mask_with_the_weights_of_paper_and_code() -> None:
     logit, label = torch.tensor([0.3, -1.2]), torch.tensor([1.0, 0.0])
     truth = torch.zeros(2, 1, 2, 2)

@@ -8,7 +8,7 @@ import pytest
 from fauxlens.core.errors import FauxlensError
 from fauxlens.detectors.detector import Detector
 from fauxlens.detectors.prediction import Prediction
-from fauxlens.verdict.decide import IN_THE_BAND, decide
+from fauxlens.verdict.decide import IN_THE_BAND, NOT_ASKED, NOTHING_FOUND, decide
 from fauxlens.verdict.evidence import Evidence
 from fauxlens.verdict.finding import RANDOM, UNCALIBRATED, Left, Opinion, Redelivery, Stability, Verdict
 from fauxlens.verdict.stability import DELIVERIES, stability_of, strongest_window
@@ -71,6 +71,15 @@ def test_what_the_file_went_through_can_leave_too_little(verdict: Verdict) -> No
 def test_strong_signs_of_laundering_lower_the_verdict_weak_ones_are_told_only() -> None:
     assert decide([said("edited")], evidence=[sign("laundered", "strong")]) == ("inconclusive", "it was saved twice")
     assert decide([said("edited")], evidence=[sign("laundered", "weak")])[0] == "edited"
+    # The file's own words count alike.
+    assert decide([said("no_sign")], provenance=[sign("laundered", "strong")])[0] == "inconclusive"
+
+
+def test_silence_about_a_question_nobody_was_asked_is_no_answer() -> None:
+    part, whole = said("no_sign"), said("no_sign", axis="whole_image")
+    assert decide([part]) == ("no_sign", f"{NOTHING_FOUND}; {NOT_ASKED['whole_image']}")
+    assert decide([whole]) == ("no_sign", f"{NOTHING_FOUND}; {NOT_ASKED['local_edit']}")
+    assert decide([part, whole]) == ("no_sign", NOTHING_FOUND)
 
 
 def test_detectors_that_contradict_each_other() -> None:

@@ -29,7 +29,9 @@ def photo() -> Pixels:
 
 def signs(picture: Picture) -> dict[str, Evidence]:
     found = history_of(picture)
-    assert all((one.leans, one.strength) == ("laundered", "weak") for one in found)
+    assert all(one.leans == "laundered" for one in found)
+    # Only a screenshot that three things speak for decides anything.
+    assert all((one.strength == "strong") == (one.details.get("hints", 0) == 3) for one in found)
     assert all(one.sentence.endswith(".") and one.limit.endswith(".") for one in found)
     return {one.check: one for one in found}
 
@@ -106,6 +108,10 @@ def test_screenshots_need_two_hints() -> None:
     assert set(told) == {"screenshot"}
     assert told["screenshot"].details["screen_size"] is True
     assert "1136" in told["screenshot"].sentence
+    assert told["screenshot"].strength == "strong"
+    # Two hints are told, and decide nothing.
+    two = signs(decode(encode_png(phone[:1000])))
+    assert two["screenshot"].strength == "weak"
     # The size of a screen alone is no sign: photos have it, too.
     full = landscape(0, 768, 1024)
     assert "screenshot" not in signs(decode(encode_jpeg(full, 90)))

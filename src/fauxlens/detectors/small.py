@@ -7,6 +7,7 @@ by themselves stayed at chance. The settings are the designs that were compared 
 context    residuals; what the whole picture is like bends the features of each place
 residuals  the same without the whole picture
 both       residuals and colours
+narrow     residuals, half as wide, without the whole picture: the floor that the others have to beat
 colours    colours alone: the control
 """
 
@@ -50,6 +51,7 @@ DESIGNS: dict[str, Design] = {
     "context": Design(context=True),
     "residuals": Design(),
     "both": Design(colours=True),
+    "narrow": Design(widths=(16, 32, 48, 72), decoder=32),
     "colours": Design(residuals=False, colours=True),
 }
 
@@ -182,7 +184,7 @@ def _relu(maps: Tensor, training: bool) -> Tensor:
 class Small(Detector):
     """The embedded detector."""
 
-    settings = ("context", "residuals", "both", "colours")
+    settings = ("context", "residuals", "both", "narrow", "colours")
     card = Card(
         name="fauxlens-small",
         title="fauxlens-small",

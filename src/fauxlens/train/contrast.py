@@ -34,7 +34,7 @@ def contrastive(embeddings: Tensor, label: Tensor, *, temperature: float = 0.07,
     pooled = embeddings.float().flatten(0, 1)
     owner = label.repeat_interleave(embeddings.shape[1])
     itself = torch.eye(len(pooled), dtype=torch.bool, device=pooled.device)
-    logits = pooled @ pooled.T / temperature
+    logits = _products(pooled) / temperature
     # The row's largest is taken off for the sake of the exponential; it changes no gradient.
     logits = logits - logits.amax(dim=1, keepdim=True).detach() if len(pooled) else logits
     shares = logits - logits.masked_fill(itself, -torch.inf).logsumexp(dim=1, keepdim=True)
@@ -56,7 +56,7 @@ def trace_contrast(traces: Tensor, group: Tensor, *, flatness: float = 0.0) -> T
     """
     flat = traces.float().flatten(1)
     square = flat.square().sum(dim=1)
-    distance = (square[:, None] + square[None, :] - 2 * flat @ flat.T).clamp_min(0.0)
+    distance = (square[:, None] + square[None, :] - 2 * _products(flat)).clamp_min(0.0)
     itself = torch.eye(len(flat), dtype=torch.bool, device=flat.device)
     shares = (-distance).masked_fill(itself, -torch.inf).log_softmax(dim=1)
     alike = (group[:, None] == group[None, :]) & ~itself & (group >= 0)[:, None]
@@ -67,6 +67,12 @@ def trace_contrast(traces: Tensor, group: Tensor, *, flatness: float = 0.0) -> T
     if flatness:
         loss = loss - flatness * spectral_flatness(traces)
     return loss
+
+
+def _products(rows: Tensor) -> Tensor:
+    """(N, D) -> (N, N) inner products in float32: sixteen bits would round away what small temperatures magnify."""
+    with torch.autocast(rows.device.type, enabled=False):
+        return rows @ rows.T
 
 
 def spectral_flatness(traces: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ The rules, in their order; the first that applies decides:
 1. The file itself says how it was made (a signed claim, a generator's own text): that is its verdict.
 2. Nobody looked whose answers are calibrated: inconclusive.
 3. Too little of a trace can be left after what the file went through: inconclusive.
-4. Strong signs of laundering: inconclusive.
+4. Strong signs of laundering, in the pixels or in the file's own words: inconclusive.
 5. Two calibrated detectors contradict each other on the same question: inconclusive.
 6. The answer turns round when the same picture is delivered in another way: inconclusive.
 7. The answers as they are: generated before edited, inconclusive where an answer lies in its band, else no sign.
@@ -16,10 +16,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fauxlens.verdict.evidence import Evidence
-from fauxlens.verdict.finding import RANDOM, UNCALIBRATED, Answer, Left, Opinion, Stability, Verdict
+from fauxlens.verdict.finding import RANDOM, UNCALIBRATED, Answer, Axis, Left, Opinion, Stability, Verdict
 
 IN_THE_BAND = "the score lies where the scores of real and of edited pictures overlap"
 NOTHING_FOUND = "no check that ran found a sign"
+NOT_ASKED: dict[Axis, str] = {
+    "whole_image": "nobody who can tell was asked whether all of it was generated",
+    "local_edit": "nobody who can tell was asked whether a part of it was edited",
+}
+"""Said together with `no_sign`: silence about a question that nobody was asked must not pass for an answer."""
 _SAYS = {"edited": "a part of it was edited", "generated": "all of it was generated", "no_sign": "there is no sign"}
 
 
@@ -41,7 +46,9 @@ def decide(
         return "inconclusive", RANDOM if is_random else UNCALIBRATED
     if left is not None and not left.is_enough:
         return "inconclusive", f"too little of a trace can be left: {left.reason}"
-    laundered = next((one for one in evidence if one.leans == "laundered" and one.strength == "strong"), None)
+    laundered = next(
+        (one for one in (*provenance, *evidence) if one.leans == "laundered" and one.strength == "strong"), None
+    )
     if laundered is not None:
         return "inconclusive", clause(laundered.sentence)
     contradiction = _contradiction(answers)
@@ -88,7 +95,8 @@ def _of_answers(answers: Sequence[Answer]) -> tuple[Verdict, str]:
             return verdict, f"its traces are stronger than those of nearly all real pictures: {_SAYS[verdict]}"
     if any(one.verdict == "inconclusive" for one in answers):
         return "inconclusive", IN_THE_BAND
-    return "no_sign", NOTHING_FOUND
+    answered = {one.axis for one in answers}
+    return "no_sign", "; ".join((NOTHING_FOUND, *(text for axis, text in NOT_ASKED.items() if axis not in answered)))
 
 
 def clause(sentence: str) -> str:

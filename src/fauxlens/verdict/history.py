@@ -1,7 +1,7 @@
 """Signs that a picture was laundered: saved again, cropped after saving, resized, taken from a screen.
 
 None of them speaks for a forgery. They say that traces may be gone, so that finding none means less. Each is `weak`,
-and silence means only that this sign was not seen.
+but for a screenshot that three things speak for, and silence means only that this sign was not seen.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from fauxlens.images.picture import Picture
 from fauxlens.verdict.blocks import tiles
-from fauxlens.verdict.evidence import Evidence
+from fauxlens.verdict.evidence import Evidence, Strength
 from fauxlens.verdict.past import Past, past_of
 from fauxlens.verdict.resampling import resampled
 from fauxlens.verdict.spectrum import spectrum_of
@@ -132,6 +132,7 @@ def _screenshot(picture: Picture, past: Past) -> Evidence | None:
         "Exported drawings, letterboxed pictures and wallpapers look the same; a screenshot that was cropped is "
         "missed.",
         {"hints": len(hints), "screen_size": size in SCREENS, "bars": round(bars, 4), "flat": round(flat, 4)},
+        strength="strong" if len(hints) > 2 else "weak",
     )
 
 
@@ -162,8 +163,8 @@ _CHECKS: tuple[Callable[[Picture, Past], Evidence | None], ...] = (
 )
 
 
-def _sign(check: str, sentence: str, limit: str, details: dict[str, object]) -> Evidence:
-    return Evidence(check, sentence, limit, leans="laundered", strength="weak", details=details)
+def _sign(check: str, sentence: str, limit: str, details: dict[str, object], strength: Strength = "weak") -> Evidence:
+    return Evidence(check, sentence, limit, leans="laundered", strength=strength, details=details)
 
 
 def _of_grid(past: Past) -> dict[str, object]:

@@ -56,7 +56,10 @@ def test_what_the_terms_speak_for():
     assert [name for name, one in leanings.items() if one[1] == "strong"] == [
         "trainedAlgorithmicMedia",
         "compositeWithTrainedAlgorithmicMedia",
+        "print",
+        "screenCapture",
     ]
+    assert leanings["screenCapture"] == ("laundered", "strong")
     assert leanings["compositeWithTrainedAlgorithmicMedia"] == ("edited", "strong")
     assert leanings["digitalCapture"] == leanings["computationalCapture"] == ("captured", "context")
     assert leanings["humanEdits"] == leanings["algorithmicallyEnhanced"] == ("none", "context")
@@ -93,6 +96,17 @@ def test_little_endian_exif_without_a_camera(find):
     found = find(data, "camera")
     assert (found.leans, found.sentence) == ("none", "The file holds a date of a photo, but names no camera.")
     assert find(data, "software").sentence == "The file names the program that wrote it: 'Toy 3'."
+
+
+def test_a_file_that_says_it_was_taken_from_a_screen(find):
+    comment = {0x9286: b"ASCII\0\0\0Screenshot"}
+    for data in (
+        made.exif_in_jpeg(saved("JPEG"), made.tiff_block({0x0131: "17.5"}, own=comment)),
+        with_chunks(saved("PNG"), made.text("Software", "gnome-screenshot")),
+    ):
+        found = find(data, "software")
+        assert (found.leans, found.strength) == ("laundered", "strong")
+        assert "picture of a screen" in found.sentence
 
 
 @pytest.mark.parametrize(

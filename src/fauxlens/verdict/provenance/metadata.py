@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from fauxlens.verdict.evidence import Evidence
 from fauxlens.verdict.provenance import exif
-from fauxlens.verdict.provenance.programs import editor_in, generator_in, part_generator_in
+from fauxlens.verdict.provenance.programs import editor_in, generator_in, part_generator_in, screen_program_in
 from fauxlens.verdict.provenance.source_types import SourceType, named_in, source_type
 from fauxlens.verdict.provenance.told import WRITABLE, Subject, Told, listed, quoted, short
 
@@ -87,11 +87,16 @@ def _programs(subject: Subject) -> list[Evidence]:
             sentence = f"The file states that a generative system was used: {quoted([said])}."
             limit = f"It does not say for how much of the picture. {WRITABLE}"
             found.append(Evidence("software", sentence, limit, "generated", "weak", {"as": short(said)}))
+    screens = _by([*names, subject.exif.text(exif.USER_COMMENT)], screen_program_in)
+    for said in list(screens.values())[:1]:
+        sentence = f"The file says that it is a picture of a screen ('{short(said, 80)}')."
+        limit = f"Whatever was shown there was drawn anew, and traces in it may be gone. {WRITABLE}"
+        found.append(Evidence("software", sentence, limit, "laundered", "strong", {"as": short(said)}))
     if editors:
         sentence = f"The file was saved by an editor: {', '.join(list(editors)[:3])}."
         limit = "Most published photos went through one, for light and size alone. It shows no local change."
         found.append(Evidence("software", sentence, limit, details={"editors": list(editors), "as": listed(names)}))
-    elif names and not generators and not parts:
+    elif names and not generators and not parts and not screens:
         sentence = f"The file names the program that wrote it: {quoted(names, 2)}."
         found.append(Evidence("software", sentence, WRITABLE, details={"as": listed(names)}))
     return found

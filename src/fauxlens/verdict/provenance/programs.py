@@ -1,4 +1,4 @@
-"""Programs by the names that they leave in a file: those that generate, and those that edit."""
+"""Programs by the names that they leave in a file: those that generate, those that edit, those that copy a screen."""
 
 from __future__ import annotations
 
@@ -52,13 +52,28 @@ _EDITORS = {
     "Picasa": r"\bPicasa\b",
     "VSCO": r"\bVSCO\b",
 }
+# Systems write a bare word where others write a program's name.
+_SCREENS = {
+    "a system's own": r"^\s*Screen ?shot\s*$|^\s*Screen ?capture\s*$",
+    "GNOME": r"\bgnome-screenshot\b",
+    "Spectacle": r"^\s*Spectacle\b",
+    "Flameshot": r"\bFlameshot\b",
+    "Greenshot": r"\bGreenshot\b",
+    "ShareX": r"\bShareX\b",
+    "Snipping Tool": r"\bSnipping ?Tool\b",
+}
 
 
 def _compiled(table: dict[str, str]) -> tuple[tuple[str, re.Pattern[str]], ...]:
     return tuple((name, re.compile(pattern, re.IGNORECASE)) for name, pattern in table.items())
 
 
-_TABLES = {"generator": _compiled(_GENERATORS), "part": _compiled(_PARTS), "editor": _compiled(_EDITORS)}
+_TABLES = {
+    "generator": _compiled(_GENERATORS),
+    "part": _compiled(_PARTS),
+    "editor": _compiled(_EDITORS),
+    "screen": _compiled(_SCREENS),
+}
 
 
 def generator_in(text: str) -> str | None:
@@ -82,6 +97,15 @@ def editor_in(text: str) -> str | None:
     'Photoshop'
     """
     return _first("editor", text)
+
+
+def screen_program_in(text: str) -> str | None:
+    """The program that a short text names, and that copies what is on a screen.
+
+    >>> screen_program_in("Screenshot"), screen_program_in("gnome-screenshot"), screen_program_in("Screenshot of a cat")
+    ("a system's own", 'GNOME', None)
+    """
+    return _first("screen", text)
 
 
 def _first(table: str, text: str) -> str | None:

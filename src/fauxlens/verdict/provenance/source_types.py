@@ -37,8 +37,8 @@ _TERMS = (
     SourceType("computationalCapture", "taken with a camera that joins several exposures", "captured"),
     SourceType("negativeFilm", "digitised from a negative", "captured"),
     SourceType("positiveFilm", "digitised from a slide", "captured"),
-    SourceType("print", "digitised from paper", "laundered", "weak"),
-    SourceType("screenCapture", "a screenshot", "laundered", "weak"),
+    SourceType("print", "digitised from paper", "laundered", "strong"),
+    SourceType("screenCapture", "a screenshot", "laundered", "strong"),
     SourceType("virtualRecording", "recorded from a virtual scene"),
     SourceType("digitalCreation", "made by a person with a program that does not generate"),
     SourceType("digitalArt", "made by a person with a program"),  # retired
