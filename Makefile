@@ -36,6 +36,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/metrics.py
 	PYTHONPATH=tests $(BIN)/python benchmarks/forge.py
 	$(BIN)/python benchmarks/nfa_vit.py
+	PYTHONPATH=tests $(BIN)/python benchmarks/inspecting.py
 	PYTHONPATH=tests $(BIN)/python benchmarks/train.py
 	$(BIN)/python benchmarks/detectors.py --table docs/detectors.md
 

@@ -30,6 +30,7 @@ from fauxlens.images.shapes import Pixels
 from fauxlens.manifest.manifest import Manifest, read_manifest
 from fauxlens.metrics import image as of_images
 from fauxlens.metrics import pixel as of_pixels
+from fauxlens.verdict.judgement import Judgement, read_judgement
 from measure import print_result
 
 Map = npt.NDArray[np.float32]
@@ -48,6 +49,8 @@ PROCESSED: dict[str, str] = {
     "shrunk": "resize:scale=0.7",
     "enlarged": "resize:scale=1.3",
 }
+ONCE_JPEG = frozenset(("blechn/3dcv-final",))
+"""Sources of PNG files made from photos that were JPEG files."""
 INVALID = 0.8
 """A fill that the smooth baseline separates better than this is found by being smooth: it proves nothing (gate 6)."""
 
@@ -109,19 +112,31 @@ def network(name: str, path: str, setting: str | None) -> Asked:
 
 
 def measured(
-    forged: Manifest, photos: Manifest, asked: Sequence[Asked], *, each: int, reals: int, progress: bool = False
-) -> dict[str, Any]:
-    """All tables. `each` is how many forgeries of a method are looked at, `reals` how many photos."""
+    forged: Manifest, photos: Manifest, asked: Sequence[Asked], *, each: int, reals: int, progress: bool = False,
+    judgements: Mapping[str, Judgement] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """All tables. `each` is how many forgeries of a method are looked at, `reals` how many photos.
+
+    `judgements` by the name of a detector: what its calibration is worth here.
+    """
     rows = list(_drawn(forged, each))
     real_rows = [one for one in photos if one.label == "real"]
     real_rows = sorted(real_rows, key=lambda one: seed_for("embedded-gates", image_id=one.id))[:reals]
     originals = {one.id: one for one in photos}
-    found: dict[str, Any] = {"forgeries": {}, "false_alarms": {}, "history_paste": {}}
+    found: dict[str, Any] = {"forgeries": {}, "false_alarms": {}, "history_paste": {}, "judged": {}}
     verdicts = {one.name: _reals(one, real_rows, photos, progress) for one in asked}
     for one in asked:
         if progress:
             print(f"{one.name}: forgeries", flush=True)
-        found["forgeries"][one.name] = _forgeries(one, rows, forged, originals, photos, verdicts[one.name])
+        delivered = verdicts[one.name]["deliveries"]
+        cells = _forgeries(one, rows, forged, originals, photos)
+        found["forgeries"][one.name] = {
+            method: {delivery: cell.told(delivered[delivery]) for delivery, cell in several.items()}
+            for method, several in sorted(cells.items())
+        }
+        if one.name in (judgements or {}):
+            assert judgements is not None
+            found["judged"][one.name] = _judged(judgements[one.name], cells, delivered)
         found["false_alarms"][one.name] = _false_alarms(verdicts[one.name])
         found["history_paste"][one.name] = _history(one, real_rows, photos)
     found["valid"] = {
@@ -142,9 +157,8 @@ def _drawn(forged: Manifest, each: int) -> Iterator[Any]:
 
 
 def _forgeries(
-    asked: Asked, rows: Sequence[Any], forged: Manifest, originals: Mapping[str, Any], photos: Manifest,
-    verdicts: Mapping[str, Mapping[str, list[float]]],
-) -> dict[str, Any]:  # fmt: skip
+    asked: Asked, rows: Sequence[Any], forged: Manifest, originals: Mapping[str, Any], photos: Manifest
+) -> dict[str, dict[str, Cell]]:
     cells: dict[str, dict[str, Cell]] = {}
     before: dict[tuple[str, str, tuple[int, int]], Map] = {}
     for sample in rows:
@@ -167,9 +181,39 @@ def _forgeries(
                 cell.before.append(_pixel_auc(truth, before[key]))
                 cell.iou.append(float(of_pixels.iou(truth, scores, 0.5)) if scores.min() >= 0 else float("nan"))
                 cell.verdict.append(verdict)
+    return cells
+
+
+def _judged(
+    judgement: Judgement, cells: Mapping[str, Mapping[str, Cell]], reals: Mapping[str, Sequence[float]]
+) -> dict[str, Any]:
+    """Verdicts by the score alone, and how far the probabilities are from what happens, where as many are fake as in
+    the calibration."""
+    share = judgement.calibration.fakes / judgement.calibration.pictures
+    kinds = [method for method in cells if ":" not in method]  # families apart, each forgery once
+
+    def verdicts(logits: Sequence[float]) -> dict[str, float]:
+        told = [judgement.answer(one).verdict for one in logits]
+        return {name: told.count(name) / max(len(told), 1) for name in ("edited", "inconclusive", "no_sign")}
+
+    def error(methods: Sequence[str], deliveries: Sequence[str]) -> float:
+        fake = [one for method in methods for delivery in deliveries for one in cells[method][delivery].verdict]
+        real = [one for delivery in deliveries for one in reals[delivery]]
+        chance = judgement.calibration.probability(np.r_[fake, real])
+        weight = np.r_[np.full(len(fake), share / len(fake)), np.full(len(real), (1 - share) / len(real))]
+        is_fake = np.r_[np.ones(len(fake)), np.zeros(len(real))]
+        bins = np.minimum((chance * 15).astype(int), 14)
+        return float(sum(abs((weight * (is_fake - chance))[bins == number].sum()) for number in range(15)))
+
     return {
-        method: {delivery: cell.told(verdicts["deliveries"][delivery]) for delivery, cell in several.items()}
-        for method, several in sorted(cells.items())
+        "reals": {delivery: verdicts(several) for delivery, several in reals.items()},
+        "forgeries": {
+            method: {delivery: verdicts(cell.verdict) for delivery, cell in cells[method].items()} for method in kinds
+        },
+        "share_of_fakes": share,
+        "ece": {method: error([method], DELIVERIES) for method in kinds},
+        "ece_by_delivery": {delivery: error(kinds, [delivery]) for delivery in DELIVERIES},
+        "ece_of_all": error(kinds, DELIVERIES),
     }
 
 
@@ -184,7 +228,7 @@ def _reals(
             score = asked.answer(_delivered(pixels, None, delivery, sample.id)[0])[1]
             found["deliveries"].setdefault(delivery, []).append(score)
             if delivery == "plain":
-                kind = "compressed before" if sample.format == "jpeg" else "never compressed at this size"
+                kind = "never compressed at this size" if _is_raw(sample) else "compressed before"
                 found["compressed"].setdefault(kind, []).append(score)
                 found["source"].setdefault(str(sample.source), []).append(score)
         # A photo at half its size has lost what compression did to it.
@@ -216,7 +260,7 @@ def _history(asked: Asked, rows: Sequence[Any], photos: Manifest) -> dict[str, A
 
     aucs: dict[int, list[float]] = {}
     for sample in rows:
-        if sample.format == "jpeg":
+        if not _is_raw(sample):
             continue
         pixels = _within(read_picture(photos.path_of(sample)).pixels)
         for quality in (95, 85):
@@ -229,6 +273,11 @@ def _history(asked: Asked, rows: Sequence[Any], photos: Manifest) -> dict[str, A
         f"into jpeg {quality}": {"pixel_auc": _mean(values), "pictures": len(values)}
         for quality, values in aucs.items()
     }
+
+
+def _is_raw(sample: Any) -> bool:
+    """Whether nothing says that the photo was ever a JPEG at this size."""
+    return sample.format != "jpeg" and str(sample.source) not in ONCE_JPEG
 
 
 def _delivered(pixels: Pixels, mask: Any, delivery: str, key: str) -> tuple[Pixels, Any]:
@@ -282,6 +331,7 @@ def main() -> None:
     parser.add_argument("--weights", action="append", default=[], metavar="NAME=FILE[:SETTING]")
     parser.add_argument("--each", type=int, default=40, help="forgeries of a method")
     parser.add_argument("--reals", type=int, default=80)
+    parser.add_argument("--judgement", action="append", default=[], metavar="NAME=FILE", help="what calibrate wrote")
     parser.add_argument("--output", "-o", type=Path)
     given = parser.parse_args()
     asked = [Asked("smooth", smooth)]
@@ -293,7 +343,11 @@ def main() -> None:
     forged = forged.where(given.split, np.asarray([one == given.split for one in forged.column("split").to_pylist()]))
     photos = read_manifest(given.photos)
     photos = photos.where(given.split, np.asarray([one == given.split for one in photos.column("split").to_pylist()]))
-    found = measured(forged, photos, asked, each=given.each, reals=given.reals, progress=given.output is not None)
+    judgements = {name: read_judgement(Path(path)) for name, _, path in (one.partition("=") for one in given.judgement)}
+    found = measured(
+        forged, photos, asked, each=given.each, reals=given.reals, progress=given.output is not None,
+        judgements=judgements,
+    )  # fmt: skip
     result = {"benchmark": "embedded", "split": given.split, "each": given.each, **found}
     if given.output:
         given.output.write_text(json.dumps(result, indent=1))

@@ -134,6 +134,17 @@ def test_embedded(tmp_path: Path) -> None:
     assert found["history_paste"]["smooth"]["into jpeg 95"]["pictures"] == 3
 
 
+def test_inspecting() -> None:
+    found = printed("inspecting", "--rounds", 1, "--count", 2, "--size", 128, 160, "--large", 400, 700)
+    assert found["photos"] == 2
+    assert set(found["photos_a_second"]) == set(found["seconds"])
+    assert all(are_times(times) for times in found["seconds"].values())
+    assert are_times(found["cold_seconds"])
+    # Whoever does more takes longer; by how much is not judged here.
+    assert found["inspect_against_the_detector"] > 1
+    assert found["large"]["peak_megabytes"] > 0
+
+
 def test_verdicts(tmp_path: Path) -> None:
     rows = []
     for number in range(4):
@@ -170,7 +181,7 @@ def test_audit_controls() -> None:
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
 def test_every_benchmark_is_in_the_readme_and_in_the_makefile(path: Path) -> None:
-    if path.stem in ("measure", "plain_nfa_vit", "studies_page"):
+    if path.stem in ("measure", "plain_nfa_vit", "studies_page", "embedded_page"):
         return
     assert f"| `{path.name}` |" in (FOLDER / "README.md").read_text(encoding="utf-8")
     assert f"benchmarks/{path.name}" in (FOLDER.parent / "Makefile").read_text(encoding="utf-8")
@@ -320,3 +331,51 @@ def test_page_of_the_studies_while_runs_are_missing(tmp_path: Path, monkeypatch:
     (tmp_path / "studies.md").write_text("No marks.\n", encoding="utf-8")
     with pytest.raises(ValueError, match="no marks <!-- format: begin"):
         page.write(tmp_path)
+
+
+def test_page_of_the_embedded_detector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    page = importlib.import_module("embedded_page")
+    deliveries = list(page.DELIVERIES)
+
+    def told(auc: float | None) -> dict[str, Any]:
+        numbers = {"pixel_auc": auc, "gain": auc, "iou": auc, "detection_auc": auc, "tpr_at_1_percent": auc}
+        return {delivery: {"pictures": 4, **numbers} for delivery in deliveries}
+
+    def alarms(share: float) -> dict[str, Any]:
+        groups = {"processed": {"blur": share}, "compressed": {"shrunk": share}, "source": {"here": share}}
+        return {**groups, "processed_mean": share, "processed_most": share}
+
+    answers = {"edited": 0.25, "inconclusive": 0.5, "no_sign": 0.25}
+    detectors = {"smooth": 0.5, "context-0": 0.75, "context-1": 1.0}
+    kinds = ("HeldPlain", "HeldPlain: imprint/held-x2")
+    judged = {
+        "reals": dict.fromkeys(deliveries, answers), "ece": {"HeldPlain": 0.0625},
+        "forgeries": {"HeldPlain": dict.fromkeys(deliveries, answers)},
+    }  # fmt: skip
+    gates = {
+        "forgeries": {name: {kind: told(auc) for kind in kinds} for name, auc in detectors.items()},
+        "false_alarms": {name: alarms(0.125) for name in detectors},
+        "history_paste": {name: {"into jpeg 95": {"pixel_auc": 0.5, "pictures": 3}} for name in detectors},
+        "valid": dict.fromkeys(kinds, True), "judged": {"context-0": judged},
+    }  # fmt: skip
+    row = {
+        "pictures": 8, "accused": 1, "accused_share": 0.125, "accused_interval": [0.0032, 0.5265],
+        "accused_by_the_score_alone": 2, "inconclusive": 0.5, "no_sign": 0.375,
+    }  # fmt: skip
+    (tmp_path / "results").mkdir()
+    for name, result in (("gates", gates), ("verdicts-real", {"deliveries": {"native": {"all": row}}}),
+                         ("verdicts-generated", {"deliveries": {"native": {"all": row}}})):  # fmt: skip
+        text = json.dumps(page.rounded(result))
+        (tmp_path / "results" / f"{name}.json").write_text(text, encoding="utf-8")
+    marks = "".join(f"<!-- {name}: begin -->\n<!-- {name}: end -->\n" for name in page.tables(tmp_path / "results"))
+    (tmp_path / "results.md").write_text(f"Mine.\n{marks}", encoding="utf-8")
+    text = page.write(tmp_path).read_text(encoding="utf-8")
+    assert text.startswith("Mine.\n")
+    assert "| new decoders (4) | context | 0.875 (0.750 to 1.000) |" in text
+    assert "| new decoders: held-x2 | 4 | 0.500 | 0.875 (0.750 to 1.000) |" in text
+    assert "| native | all | 8 | 1 (12.5%) | 0.3% to 52.6% | 2 | 50% | 38% |" in text
+    assert "| real photos | plain | 25.0% | 50.0% | 25.0% |" in text
+    assert "| mean of these | 12.5% | 12.5% (12.5% to 12.5%) |" in text
+    # A second time changes nothing: what stands between the marks is replaced.
+    assert page.write(tmp_path).read_text(encoding="utf-8") == text
