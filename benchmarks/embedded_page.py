@@ -16,7 +16,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fauxlens.core.files import write_text
+import numpy as np
+
+from fauxlens.core.files import write_bytes, write_text
+from fauxlens.core.report import Figure
+from fauxlens.report import charts
 from studies_page import between, spread, table
 
 Result = Mapping[str, Any]
@@ -47,6 +51,11 @@ def write(folder: Path) -> Path:
     text = page.read_text(encoding="utf-8")
     for name, lines in tables(folder / "results").items():
         text = between(text, name, "\n".join(["", *lines, ""]))
+    shown = []
+    for figure in drawn(_read(folder / "results" / "curves.json")):
+        write_bytes(folder / "results" / f"{figure.name}.svg", figure.data)
+        shown += ["", f"![{figure.alternative}](results/{figure.name}.svg)", "", f"*{figure.title}.*"]
+    text = between(text, "curves", "\n".join([*shown, ""]))
     write_text(page, text)
     return page
 
@@ -68,6 +77,35 @@ def tables(folder: Path) -> dict[str, list[str]]:
         "reals": _verdicts(reals),
         "generated": _verdicts(generated),
     }
+
+
+def curve(log: Path) -> dict[str, list[list[float]]]:
+    """What the log of a training tells: [epoch, mean loss of the marks] and [epoch, pooled pixel AUC, AUC]."""
+    rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    losses: dict[int, list[float]] = {}
+    for row in rows:
+        if row["kind"] == "steps" and "loss mask" in row:
+            losses.setdefault(row["epoch"], []).append(row["loss mask"])
+    checked = {row["epoch"]: [row["pooled_auc"], row["AUC"]] for row in rows if row["kind"] == "validation"}
+    return {
+        "loss": [[epoch + 1, sum(values) / len(values)] for epoch, values in sorted(losses.items())],
+        "validation": [[epoch, *values] for epoch, values in sorted(checked.items())],
+    }
+
+
+def drawn(curves: Mapping[str, Mapping[str, Sequence[Sequence[float]]]]) -> list[Figure]:
+    """Two figures: the loss while it learnt, and what it could do on validation pictures in between."""
+
+    def lines(what: str) -> dict[str, tuple[Any, Any]]:
+        several = {name: np.array(told[what], dtype=np.float64) for name, told in curves.items() if told[what]}
+        return {name: (rows[:, 0], rows[:, 1]) for name, rows in several.items()}
+
+    return [
+        charts.curves("curves-loss", "Loss of the marks, mean over an epoch; what is hard comes in by and by",
+                      lines("loss"), x_label="epoch", y_label="cross-entropy"),
+        charts.curves("curves-validation", "Pixel AUC on 160 validation pictures, pooled", lines("validation"),
+                      x_label="epoch", y_label="pixel AUC"),
+    ]  # fmt: skip
 
 
 def _read(path: Path) -> Any:
@@ -224,7 +262,11 @@ def main() -> None:
     parser.add_argument("--gates", type=Path, help="take this file in, rounded")
     parser.add_argument("--reals", type=Path)
     parser.add_argument("--generated", type=Path)
+    parser.add_argument("--curve", action="append", default=[], metavar="NAME=LOG", help="the log of a training")
     given = parser.parse_args()
+    if given.curve:
+        told = {name: curve(Path(path)) for name, _, path in (one.partition("=") for one in given.curve)}
+        write_text(given.docs / "results" / "curves.json", json.dumps(rounded(told), separators=(",", ":")) + "\n")
     for path, name in (
         (given.gates, "gates"),
         (given.reals, "verdicts-real"),

@@ -368,7 +368,14 @@ def test_page_of_the_embedded_detector(tmp_path: Path, monkeypatch: pytest.Monke
                          ("verdicts-generated", {"deliveries": {"native": {"all": row}}})):  # fmt: skip
         text = json.dumps(page.rounded(result))
         (tmp_path / "results" / f"{name}.json").write_text(text, encoding="utf-8")
-    marks = "".join(f"<!-- {name}: begin -->\n<!-- {name}: end -->\n" for name in page.tables(tmp_path / "results"))
+    log = [{"kind": "steps", "epoch": 0, "loss mask": 0.5}, {"kind": "steps", "epoch": 0, "loss mask": 0.25},
+           {"kind": "validation", "epoch": 1, "pooled_auc": 0.75, "AUC": 0.625}]  # fmt: skip
+    (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, log)), encoding="utf-8")
+    told_by_log = page.curve(tmp_path / "log.jsonl")
+    assert told_by_log == {"loss": [[1, 0.375]], "validation": [[1, 0.75, 0.625]]}
+    (tmp_path / "results" / "curves.json").write_text(json.dumps({"context-0": told_by_log}), encoding="utf-8")
+    names = [*page.tables(tmp_path / "results"), "curves"]
+    marks = "".join(f"<!-- {name}: begin -->\n<!-- {name}: end -->\n" for name in names)
     (tmp_path / "results.md").write_text(f"Mine.\n{marks}", encoding="utf-8")
     text = page.write(tmp_path).read_text(encoding="utf-8")
     assert text.startswith("Mine.\n")
@@ -377,5 +384,7 @@ def test_page_of_the_embedded_detector(tmp_path: Path, monkeypatch: pytest.Monke
     assert "| native | all | 8 | 1 (12.5%) | 0.3% to 52.6% | 2 | 50% | 38% |" in text
     assert "| real photos | plain | 25.0% | 50.0% | 25.0% |" in text
     assert "| mean of these | 12.5% | 12.5% (12.5% to 12.5%) |" in text
+    assert "](results/curves-loss.svg)" in text
+    assert (tmp_path / "results" / "curves-validation.svg").read_bytes().startswith(b"<")
     # A second time changes nothing: what stands between the marks is replaced.
     assert page.write(tmp_path).read_text(encoding="utf-8") == text

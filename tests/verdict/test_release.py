@@ -20,15 +20,18 @@ FACTS = ("recipe", "recipe_digest", "settings", "manifest", "manifest_digest", "
          "seconds", "validation", "written_by")  # fmt: skip
 
 
+def trained(folder: Path, seed: int, start: str = "random") -> Path:
+    """The folder of a training that is over."""
+    folder.mkdir()
+    save_file(load("fauxlens-small", "random", seed=seed).network.state_dict(), folder / "weights.safetensors")
+    card = {"detector": "fauxlens-small", "setting": "context", "sha256": sha256_of(folder / "weights.safetensors")}
+    write_json(folder / "card.json", {**card, **dict.fromkeys(FACTS, "x"), "settings": {"start": start}})
+    return folder
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """The folder of a training that is over."""
-    folder = tmp_path / "run"
-    folder.mkdir()
-    save_file(load("fauxlens-small", "random", seed=3).network.state_dict(), folder / "weights.safetensors")
-    card = {"detector": "fauxlens-small", "setting": "context", "sha256": sha256_of(folder / "weights.safetensors")}
-    write_json(folder / "card.json", {**card, **dict.fromkeys(FACTS, "x")})
-    return folder
+    return trained(tmp_path / "run", 3)
 
 
 def test_what_was_released_is_loaded_by_name_and_judged(
@@ -48,6 +51,24 @@ def test_what_was_released_is_loaded_by_name_and_judged(
     assert json.loads((stored.folder / "card.json").read_text("utf-8"))["training"]["recipe"] == "x"
     mine, theirs = detector.network.state_dict(), load("fauxlens-small", "random", seed=3).network.state_dict()
     assert all(mine[name].equal(tensor) for name, tensor in theirs.items())
+
+
+def test_a_training_that_went_on_from_another_tells_of_both(run: Path, tmp_path: Path) -> None:
+    start = run / "weights.safetensors"
+    head = trained(tmp_path / "head", 4, str(start))
+    judgement(-1.0, 2.0, detector="fauxlens-small", sha256=sha256_of(head / "weights.safetensors")).save(
+        tmp_path / "judgement.json"
+    )
+    stored = release(head, tmp_path / "judgement.json", first=run, store=tmp_path / "store")
+    text = (stored.folder / "card.json").read_text("utf-8")
+    told = json.loads(text)["training"]
+    assert (told["recipe"], told["first"]["recipe"]) == ("x", "x")
+    assert told["settings"]["start"] == f"weights {sha256_of(start)}"
+    assert str(tmp_path) not in text
+    for first, last in ((None, head), (run, run), (trained(tmp_path / "other", 5), head)):
+        with pytest.raises(BadWeights, match=r"tells of every training|did not begin with"):
+            release(last, tmp_path / "judgement.json", first=first, store=tmp_path / "store2")
+    assert not (tmp_path / "store2").exists()
 
 
 def test_a_judgement_of_other_weights_is_refused(run: Path, tmp_path: Path) -> None:
