@@ -48,7 +48,7 @@ class Design:
 
 
 DESIGNS: dict[str, Design] = {
-    "context": Design(context=True),
+    "context": Design(context=True, shares=(0.01, 0.05, 0.2, 1.0)),
     "residuals": Design(),
     "both": Design(colours=True),
     "narrow": Design(widths=(16, 32, 48, 72), decoder=32),
@@ -193,9 +193,9 @@ class Small(Detector):
         tasks=("detect", "localise"),
         paper="none; trained by `recipes/embedded.toml` on what the package's own forge made",
         about="A small residual network with a pyramid on twelve fixed noise residuals; the verdict rests on the "
-        "strongest twentieth of the mask.",
+        "strongest places of the mask.",
         input="RGB at its own size, in tiles of 1,024 pixels",
-        parameters=769_267,
+        parameters=769_270,
         code="ours; Apache-2.0",
         weights=(
             WeightSet(

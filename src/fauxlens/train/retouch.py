@@ -136,8 +136,8 @@ def _retouches() -> dict[str, Chain]:
         parse_chain("jpeg:quality=60-95"),
         parse_chain("gamma:exponent=0.8-1.25"),
     )
-    # Blurring and shrinking are what is mistaken for a decoder most often.
-    return {"any": Chain((OneOf(chains=kinds, weights=(3.0, 1.0, 1.5, 3.0, 1.0, 1.0, 1.5, 1.0)),))}
+    # Blurring, smoothing and shrinking are what is mistaken for a decoder most often.
+    return {"any": Chain((OneOf(chains=kinds, weights=(3.0, 1.5, 4.0, 3.0, 1.5, 1.0, 1.5, 1.0)),))}
 
 
 RETOUCHES: dict[str, Chain] = _retouches()
