@@ -29,6 +29,21 @@ def _divided() -> list[list[list[float]]]:
     ]
 
 
+# What residuals are divided by before they are squashed.
+_DOUBLED, _PREDICTED = 12.0, 6.0
+
+
+def _all_kernels() -> list[list[list[list[float]]]]:
+    """(12, 3, 5, 5): each colour as it is, then the three of the rich model on each colour."""
+    nothing = [[0.0] * 5 for _ in range(5)]
+    itself = [[1 / _DOUBLED if row == column == 2 else 0.0 for column in range(5)] for row in range(5)]
+    bounded = [[[value / _PREDICTED for value in row] for row in kernel] for kernel in _divided()]
+    as_it_is = [[itself if colour == own else nothing for colour in range(3)] for own in range(3)]
+    return as_it_is + [
+        [kernel if colour == own else nothing for colour in range(3)] for own in range(3) for kernel in bounded
+    ]
+
+
 class FixedResiduals(nn.Module):
     """Twelve bounded residuals of an RGB picture in 0..255: (N, 3, H, W) -> (N, 12, H, W), in float32.
 
@@ -42,17 +57,20 @@ class FixedResiduals(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         # Not part of the state: it is a constant of the design, not a thing that a file could bring.
-        kernels = torch.tensor([[kernel] for _ in range(3) for kernel in _divided()])
-        self.register_buffer("kernels", kernels, persistent=False)
+        self.register_buffer("kernels", torch.tensor(_all_kernels()), persistent=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(N, 3, H, W) float32 in 0..255 -> (N, 12, H, W) in -1..1."""
         with torch.autocast(pixels.device.type, enabled=False):
             pixels = pixels.to(self.kernels.dtype)  # float32, or double for whoever asks for it
-            doubled = torch.tanh((pixels - block_corners(pixels)) / 12.0)
             around = F.pad(pixels, (2, 2, 2, 2), mode="replicate")
-            predicted = torch.tanh(F.conv2d(around, self.kernels, groups=3) / 6.0)
-            return torch.cat((doubled, predicted), dim=1)
+            # One convolution over all colours, most of it with zeros, takes a fifth of the time of one a colour.
+            found = F.conv2d(around.contiguous(memory_format=torch.channels_last), self.kernels)
+            corners = pixels[..., ::2, ::2] * self.kernels[0, 0, 2, 2]  # the same rounding, so that a corner leaves 0
+            for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
+                part = found[:, :3, row::2, column::2]
+                part -= corners[..., : part.shape[-2], : part.shape[-1]]
+            return found.tanh_()
 
 
 def block_corners(maps: Tensor) -> Tensor:

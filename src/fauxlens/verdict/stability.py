@@ -23,7 +23,7 @@ from fauxlens.verdict.judgement import Judgement
 DELIVERIES = tuple(name for name in CHAINS if name.startswith("stability/"))
 """How a picture is delivered again: a few ways that leave it the same picture for anybody who looks at it."""
 
-SIDE = 320
+SIDE = 256
 """The longest side of the window."""
 
 
