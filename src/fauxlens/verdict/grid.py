@@ -19,6 +19,7 @@ from typing import cast
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from fauxlens.images.quality import ijg_table, zigzag
@@ -114,7 +115,9 @@ def scores_of(histograms: Histograms) -> Values:
     """(64 places, qualities): how far coefficients keep to multiples of each table's entries, in deviations."""
     counts = histograms.counts[:, 1:, :-1]
     total = np.maximum(counts.sum(2, keepdims=True), 1)
-    kept = np.matmul((counts / total).transpose(1, 0, 2), _combs()).transpose(1, 0, 2)
+    # Not by NumPy: the threads of its products go on spinning for a while, and take a core from the detector.
+    shares = torch.from_numpy(np.ascontiguousarray((counts / total).transpose(1, 0, 2)))
+    kept = torch.bmm(shares, torch.from_numpy(_combs())).numpy().transpose(1, 0, 2)
     apart = (kept - np.median(kept, axis=0)) * np.sqrt(2 * total)
     return np.asarray(apart.sum(1) / np.sqrt(COUNT - 1), dtype=np.float32)
 
