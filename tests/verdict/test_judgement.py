@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from scipy.stats import norm
 
@@ -131,6 +132,43 @@ def test_the_bound_holds_for_pictures_that_come_later() -> None:
         expected.append(found.expected.value)
     assert 0.92 < np.mean(np.array(true) <= bound) < 0.98
     assert np.mean(true) == pytest.approx(np.mean(expected), rel=0.05)
+
+
+def of_photos(likeness: float, photos: int, each: int, seed: int) -> tuple[npt.NDArray[np.float64], list[str]]:
+    """Logits that are normal as a whole, `likeness` of whose variance is shared by the deliveries of a photo."""
+    rng = np.random.default_rng(seed)
+    shared, own = rng.normal(size=(photos, 1)), rng.normal(size=(photos, each))
+    logits = np.sqrt(likeness) * shared + np.sqrt(1 - likeness) * own
+    return logits.ravel(), [name for name in alone(photos) for _ in range(each)]
+
+
+def test_deliveries_count_by_how_much_alike_they_are() -> None:
+    worth = [band(*of_photos(likeness, 100, 12, 3), [9.0]).worth for likeness in (0.0, 0.3, 0.6, 1.0)]
+    assert worth == sorted(worth, reverse=True)
+    assert worth[0] > 700
+    assert worth[-1] == 100, "copies say nothing that the photo did not say"
+    # A design effect from few photos is itself a guess.
+    assert band(*of_photos(0.0, 49, 12, 3), [9.0]).worth == 49
+    assert band(*of_photos(0.0, 300, 1, 3), [9.0]).worth == 300
+    enough = band(*of_photos(0.1, 74, 14, 3), [9.0])
+    assert (enough.origins, enough.is_enough) == (74, True)
+    assert enough.above == 10, "one in a hundred of 1,036"
+    assert f"(74 origins, worth {int(enough.worth)} independent ones)" in enough.sentence
+
+
+@pytest.mark.parametrize("likeness", [0.0, 0.3, 0.6])
+def test_the_bound_holds_for_deliveries_of_other_photos(likeness: float) -> None:
+    true, bound, expected = [], [], []
+    for seed in range(120):
+        found = band(*of_photos(likeness, 74, 14, seed), [9.0])
+        assert found.high is not None
+        true.append(norm.sf(found.high))
+        bound.append(found.upper)
+        expected.append(found.expected.value)
+    # On the safe side: likeness is taken from where it is largest.
+    assert np.mean(np.array(true) <= bound) >= 0.94
+    assert np.mean(true) <= 1.05 * np.mean(expected)
+    assert np.mean(true) < 0.012
 
 
 def test_a_band_of_nothing_is_refused() -> None:

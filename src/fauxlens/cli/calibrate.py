@@ -151,6 +151,7 @@ def _facts(found: Fitted) -> dict[str, Any]:
         "pictures": fit.pictures,
         "reals": band.reals,
         "origins": band.origins,
+        "worth": round(band.worth, 1),
         "fakes": band.fakes,
         "left_out": dict(found.left_out),
         "ece_before": fit.ece_before,

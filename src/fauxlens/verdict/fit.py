@@ -178,8 +178,8 @@ def _judgement(part: Judged, calibration: Calibration, laid: Band, axis: Axis) -
     ]
     if not laid.is_enough:
         limits.append(
-            f"Only {laid.origins:,} independent real pictures were at hand; to promise at most {laid.share:.1%} false "
-            f"alarms takes {laid.wanted:,}."
+            f"Only {int(laid.worth):,} independent real pictures were at hand; to promise at most {laid.share:.1%} "
+            f"false alarms takes {laid.wanted:,}."
         )
     return Judgement(
         detector=str(facts.get("detector", "unknown")),

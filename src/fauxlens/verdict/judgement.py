@@ -196,7 +196,8 @@ def place_beside(weights: Loaded, axis: Axis) -> Path | None:
 class Band:
     """The ends of an abstain band, and what was counted when they were laid.
 
-    Origins are what counts for the bound: a photo that was delivered in five ways is one observation.
+    A photo that was delivered in five ways is neither one observation nor five: `worth` tells how many independent
+    ones the reals amount to.
     """
 
     low: float
@@ -204,6 +205,7 @@ class Band:
     share: float  # of reals, asked for
     reals: int
     origins: int  # of the reals
+    worth: float  # independent pictures that the reals amount to, from as many as origins to as many as reals
     above: int  # reals above it
     expected: Estimate  # of other reals of the same kind, the share above it
     upper: float  # with 95 % confidence at most this
@@ -213,26 +215,27 @@ class Band:
 
     @property
     def wanted(self) -> int:
-        """How many origins it takes to promise the share, when none of them lies above."""
+        """How many independent reals it takes to promise the share, when none of them lies above."""
         return math.ceil(math.log(1 - LEVEL) / math.log1p(-self.share))
 
     @property
     def is_enough(self) -> bool:
         """Whether there are as many."""
-        return self.origins >= self.wanted
+        return self.worth >= self.wanted
 
     @property
     def sentence(self) -> str:
         """What can be promised of real pictures, in words."""
+        worth = f", worth {int(self.worth):,} independent ones" if int(self.worth) > self.origins else ""
         if self.high is None:
             return (
-                f"{self.origins:,} origins of real pictures cannot promise {self.share:.1%} ({self.wanted:,} can), "
-                "so the verdict is never given"
+                f"{self.origins:,} origins of real pictures{worth} cannot promise {self.share:.1%} ({self.wanted:,} "
+                "can), so the verdict is never given"
             )
         few = "" if self.is_enough else f"; too few to promise {self.share:.1%}, for which it takes {self.wanted:,}"
         return (
-            f"{self.above:,} of {self.reals:,} real pictures ({self.origins:,} origins) lie above the band, with "
-            f"{LEVEL:.0%} confidence at most {self.upper:.1%} of others{few}"
+            f"{self.above:,} of {self.reals:,} real pictures ({self.origins:,} origins{worth}) lie above the band, "
+            f"with {LEVEL:.0%} confidence at most {self.upper:.1%} of others{few}"
         )
 
 
@@ -248,9 +251,12 @@ def band(
     """The narrowest abstain band that keeps both promises on the pictures given. Reals are counted as delivered.
 
     `high` is the smallest logit of a real above which at most `share` of the reals lie, of pictures and of origins
-    (an origin counts by the share of its pictures that are above). With too few origins to promise `share` at all, it
+    (an origin counts by the share of its pictures that are above). With too few reals to promise `share` at all, it
     is the largest logit of a real. `strict` asks the upper bound, and not the count, to keep to `share`; where that
     cannot be, `high` is None and the verdict is never given.
+
+    How many reals are enough is counted in independent ones: deliveries of one photo are alike, and how much alike is
+    measured where it matters, among the highest logits.
 
     `low` is the largest logit of a fake below which at most `missed` of the fakes lie, and never above `high`.
 
@@ -269,16 +275,16 @@ def band(
     values, pictures_above, origins_above, origins = _above(reals, groups)
     # A share of a count may come out a hair below the whole number that it is.
     hair = 1e-9
-    enough = clopper_pearson(0, origins, level=LEVEL, side="upper").high <= share
+    worth = _worth(reals, groups)
+    shares = np.maximum(pictures_above / len(reals), origins_above / origins)
+    enough = clopper_pearson(0, worth, level=LEVEL, side="upper").high <= share
     if not enough:
         keeps = np.zeros(len(values), dtype=np.bool_)
         keeps[-1] = not strict
     elif strict:
-        keeps = np.asarray(
-            [clopper_pearson(one, origins, level=LEVEL, side="upper").high <= share for one in origins_above]
-        )
+        keeps = np.asarray([_upper(one, worth) <= share for one in shares])
     else:
-        keeps = (pictures_above <= share * len(reals) + hair) & (origins_above <= share * origins + hair)
+        keeps = shares <= share + hair
     place = int(np.argmax(keeps)) if keeps.any() else None
     high = None if place is None else float(values[place])
     low = float(np.sort(fakes)[int(missed * len(fakes) + hair)])
@@ -290,11 +296,10 @@ def band(
         share=share,
         reals=len(reals),
         origins=origins,
+        worth=worth,
         above=0 if place is None else int(pictures_above[place]),
-        expected=Estimate(0.0, 0.0, 0.0, LEVEL) if place is None else _expected(float(origins_above[place]), origins),
-        upper=0.0
-        if place is None
-        else clopper_pearson(float(origins_above[place]), origins, level=LEVEL, side="upper").high,
+        expected=Estimate(0.0, 0.0, 0.0, LEVEL) if place is None else _expected(float(shares[place]), worth),
+        upper=0.0 if place is None else _upper(float(shares[place]), worth),
         fakes=len(fakes),
         below=int((fakes < low).sum()),
         named=0 if high is None else int((fakes > high).sum()),
@@ -315,15 +320,54 @@ def _above(reals: Floats, groups: npt.NDArray[np.str_]) -> tuple[Floats, Floats,
     return values, beyond(np.ones(len(reals))), np.minimum(beyond(weight), len(sizes)), len(sizes)
 
 
-def _expected(above: float, origins: int) -> Estimate:
-    """The share of new values above a threshold that leaves `above` of `origins` known ones above it.
+# Of the reals, the shares with the highest logits among which likeness is measured. Above a band's end is one in a
+# hundred; there alone, the few that are above would tell too little.
+_TAILS = (0.1, 0.05, 0.02, 0.01)
+_FEWEST_ORIGINS = 50
+"""With fewer, likeness is not measured: each origin counts once."""
 
-    It follows the law Beta(above + 1, origins - above), whatever the values' own law is (Wilks 1941).
+
+def _worth(reals: Floats, groups: npt.NDArray[np.str_]) -> float:
+    """How many independent pictures the reals amount to when one asks which share lies above a high logit.
+
+    Their number, divided by how much more the share varies from draw to draw of origins than it would of pictures
+    (Kish's design effect, the largest of several tails), corrected for how few origins that is known by (Korn and
+    Graubard 1998). Never fewer than the origins, nor more than the pictures.
+    """
+    from scipy.special import stdtrit
+
+    _, of_row, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    count, origins = len(reals), len(sizes)
+    if origins < _FEWEST_ORIGINS or origins == count:
+        return float(origins)
+    ordered, most = np.sort(reals), 1.0
+    for tail in _TAILS:
+        above = reals > ordered[-1 - int(tail * count)]
+        share = float(above.mean())
+        if not share:  # all that are as high tie
+            return float(origins)
+        off = np.bincount(of_row, weights=above) - share * sizes
+        by_origin = origins / (origins - 1) * float((off**2).sum()) / count**2
+        most = max(most, by_origin / (share * (1 - share) / (count - 1)))
+    end = (1 + LEVEL) / 2
+    known = float(stdtrit(count - 1, end) / stdtrit(origins - 1, end)) ** 2
+    return min(max(known * count / most, float(origins)), float(count))
+
+
+def _upper(share: float, worth: float) -> float:
+    return clopper_pearson(share * worth, worth, level=LEVEL, side="upper").high
+
+
+def _expected(share: float, worth: float) -> Estimate:
+    """The share of new values above a threshold above which `share` of `worth` known ones lie.
+
+    It follows the law Beta(above + 1, worth - above), whatever the values' own law is (Wilks 1941).
     """
     from scipy.special import betaincinv
 
-    ends = betaincinv(above + 1, origins - above, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate((above + 1) / (origins + 1), float(ends[0]), float(ends[1]), LEVEL, "order statistic", origins)
+    above = share * worth
+    ends = betaincinv(above + 1, worth - above, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Estimate((above + 1) / (worth + 1), float(ends[0]), float(ends[1]), LEVEL, "order statistic", int(worth))
 
 
 def _finite(given: npt.ArrayLike, name: str) -> Floats:
