@@ -138,7 +138,7 @@ def inspected(made: Forged, folder: Path) -> tuple[Section, ...]:
 
 def _outcome(sample: Sample, finding: Finding, covered: float | None) -> str:
     if sample.label == "real":
-        return "a false alarm" if finding.verdict in ("edited", "generated") else "as it should be"
+        return {"no_sign": "as it should be", "inconclusive": "left open"}.get(str(finding.verdict), "a false alarm")
     if finding.verdict == "edited":
         return "found" if (covered or 0) > 0 else "told, but marked elsewhere"
     return "left open" if finding.verdict == "inconclusive" else "missed"
