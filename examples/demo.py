@@ -161,6 +161,8 @@ def facts_of(manifests: list[tuple[str, Manifest]]) -> Table:
 def run(output: Path) -> Path:
     """Make everything below `output` anew; returns the page."""
     if output.exists():
+        if any(output.iterdir()) and not (output / "dataset").is_dir():
+            raise SystemExit(f"{output} holds something that is not an earlier demo; take another --output")
         shutil.rmtree(output)
     root = output / "dataset"
     make_dataset(root)

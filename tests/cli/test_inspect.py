@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ from PIL import Image
 from cli.conftest import Run
 from cli.schema import DOCUMENT, faults
 from fauxlens.detectors import DETECTORS, detector_class
+from fauxlens.verdict import inspect as inspecting
+from fauxlens.verdict.finding import Finding
 
 # The largest take gigabytes and seconds; the contract over the table asks them.
 ASKED = sorted(name for name in DETECTORS if detector_class(name).card.parameters < 60_000_000 and name != "dire")
@@ -54,6 +58,34 @@ def test_the_card_of_one_picture_fits_twelve_lines(run: Run, photo: Path) -> Non
     assert "%" not in said.out
     assert any(line.startswith("Not checked: Whether the scores hold") for line in shown)
     assert any(line.startswith("Next: Find the earliest copy") for line in shown)
+
+
+def test_what_was_found_before_a_stop_is_kept(
+    run: Run, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(2):
+        (tmp_path / f"later{number}.png").write_bytes(photo.read_bytes())
+    through = inspecting.inspect_many
+
+    def stopped(*given: Any, **named: Any) -> Iterator[Finding]:
+        yield next(iter(through(*given, **named)))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(inspecting, "inspect_many", stopped)
+    out = tmp_path / "out"
+    said = run("inspect", tmp_path, "-d", "npr", "--weights", "random", "--no-stability", "--report", out)
+    assert said.code == 130
+    assert "stopped after 1 of 3 pictures" in said.err
+    assert len(json.loads((out / "report.json").read_text("utf-8"))["findings"]) == 1
+    assert (out / "index.html").is_file()
+
+
+def test_files_of_other_suffixes_are_counted_not_hidden(run: Run, photo: Path, tmp_path: Path) -> None:
+    for name in ("raw.dng", "notes.txt", ".hidden"):
+        (tmp_path / name).write_bytes(b"x")
+    said = run("inspect", tmp_path, "-d", "npr", "--weights", "random", "--no-stability")
+    assert "2 files with other suffixes left out; name them to look at them" in said.err
+    assert "left out" not in run("inspect", photo, "-d", "npr", "--weights", "random", "--no-stability").err
 
 
 def test_many_pictures_a_page_and_one_that_is_broken(run: Run, photo: Path, tmp_path: Path) -> None:

@@ -56,9 +56,20 @@ def test_the_files_own_words_decide_alone() -> None:
     for leans in ("generated", "edited"):
         verdict, reason = decide([said("no_sign")], provenance=[sign(leans, "strong")], left=left)
         assert (verdict, reason) == (leans, "the file says so itself: it was saved twice")
-        assert decide([said("no_sign")], provenance=[sign(leans, "weak")], left=ENOUGH)[0] == "no_sign"
     # Pixels that look laundered are not the file's own words, and a camera's name proves nothing.
     assert decide([said("edited")], provenance=[sign("captured", "context")])[0] == "edited"
+
+
+def test_no_sign_is_not_said_where_there_is_a_weak_one() -> None:
+    for leans, kind in (("generated", "a generator"), ("edited", "an edit")):
+        weak = sign(leans, "weak")
+        for given in ({"provenance": [weak]}, {"evidence": [weak]}):
+            verdict, reason = decide([said("no_sign")], left=ENOUGH, **given)  # type: ignore[arg-type]
+            assert verdict == "inconclusive"
+            assert reason == f"the detector saw nothing, but there is a weak sign of {kind}: it was saved twice"
+        assert decide([said("edited")], provenance=[weak], left=ENOUGH)[0] == "edited"
+    for harmless in ("laundered", "captured", "none"):
+        assert decide([said("no_sign")], provenance=[sign(harmless, "weak")], left=ENOUGH)[0] == "no_sign"
 
 
 @pytest.mark.parametrize("verdict", ["edited", "no_sign"])
@@ -136,6 +147,18 @@ def test_every_delivery_is_tried_and_flips_are_counted() -> None:
     )
     calm, _ = asked(noisy, -1e6, -1e5)
     assert calm.flips == 0
+
+
+def test_an_accusation_that_the_window_does_not_carry_is_contradicted() -> None:
+    pixels = np.full((400, 400, 3), 128, np.uint8)
+    pixels[:, 300:] = np.random.default_rng(0).integers(0, 256, (400, 100, 3), dtype=np.uint8)
+    whole = float(np.abs(np.diff(pixels.mean(axis=2), axis=1)).mean())
+    # The stand-in's marks are even, so its window is the flat middle, where nothing is sharp.
+    found, _ = asked(pixels, whole * 0.5, whole * 0.9, side=128)
+    assert [one.verdict for one in found.tried] == ["no_sign"] * len(DELIVERIES)
+    assert found.flips == len(DELIVERIES), "the whole was called edited"
+    calm, _ = asked(pixels, whole * 2, whole * 3, side=128)
+    assert calm.flips == 0, "nobody was accused"
 
 
 def test_of_a_large_picture_a_window_is_delivered_where_the_marks_are() -> None:

@@ -161,6 +161,8 @@ def test_deliveries_are_pictures_of_their_own_and_of_one_origin() -> None:
     assert found.logit.tolist() == [*given.logit, *given.logit]
     twice, once = fit_judgement(found), fit_judgement(given)
     assert (twice.band.reals, twice.band.origins, once.band.origins) == (400, 200, 200)
+    assert "The real ones among those are 400 deliveries of 200 pictures." in twice.judgement.limits
+    assert not any("deliveries" in one for one in once.judgement.limits)
     assert (twice.band.high, twice.band.low, twice.band.upper) == (once.band.high, once.band.low, once.band.upper)
     assert together([given]) is given
     alone = together([asked(origin=None), asked(origin=None)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from fauxlens.core.errors import BadWeights
 from fauxlens.core.files import sha256_of, write_json
 from fauxlens.detectors import load
 from fauxlens.detectors.store import embedded_folder
+from fauxlens.verdict.fit import OWN
 from fauxlens.verdict.judgement import judgement_for
-from fauxlens.verdict.release import release
+from fauxlens.verdict.release import OURS, release
 from findings_drawn import judgement
 
 FACTS = ("recipe", "recipe_digest", "settings", "manifest", "manifest_digest", "licences", "epochs", "steps", "samples",
@@ -38,13 +40,15 @@ def test_what_was_released_is_loaded_by_name_and_judged(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sha256 = sha256_of(run / "weights.safetensors")
-    judgement(-1.0, 2.0, detector="fauxlens-small", sha256=sha256).save(tmp_path / "judgement.json")
+    known = judgement(-1.0, 2.0, detector="fauxlens-small", sha256=sha256)
+    replace(known, limits=(OWN, "Only phones.")).save(tmp_path / "judgement.json")
     stored = release(run, tmp_path / "judgement.json", store=tmp_path / "store")
     monkeypatch.setenv("FAUXLENS_WEIGHTS", str(tmp_path / "store"))
     detector = load("fauxlens-small")
     assert detector.weights.sha256 == stored.sha256
     (found,) = judgement_for(detector)
     assert (found.low, found.high, found.weights_sha256) == (-1.0, 2.0, stored.sha256)
+    assert found.limits == (OURS, "Only phones."), "no user labelled what comes with the package"
     assert sorted(file.name for file in stored.folder.iterdir()) == [
         "card.json", "judgement-local_edit.json", "network.safetensors",
     ]  # fmt: skip

@@ -9,7 +9,9 @@ import pytest
 
 import findings_drawn as drawn
 from fauxlens.verdict import words
-from fauxlens.verdict.finding import RANDOM, UNCALIBRATED, Finding, Left, Verdict
+from fauxlens.verdict.evidence import Evidence
+from fauxlens.verdict.finding import RANDOM, UNCALIBRATED, Finding, Left, Redelivery, Verdict
+from findings_drawn import judgement
 
 VERDICTS: tuple[Verdict, ...] = ("no_sign", "inconclusive", "edited", "generated")
 
@@ -189,7 +191,7 @@ def test_what_is_left_and_what_lasts() -> None:
     found = drawn.finding("inconclusive")
     assert words.lasting(found) == (
         "The answer was contradicted in 2 of 2 other deliveries; the scores lie 0.90 apart "
-        "(tried on a copy of 1,024 pixels on its longer side)."
+        "(tried on a part of 1,024 pixels, where the marks are strongest)."
     )
     assert "enough to judge by" in str(words.traces_left(found))
     gone = replace(found, left=Left(0.1, 0.2, "saved as JPEG of quality 30"))
@@ -197,6 +199,32 @@ def test_what_is_left_and_what_lasts() -> None:
         "What the file went through (saved as JPEG of quality 30) leaves 0.10 of a trace, where 1 is all of it: "
         "too little to judge by."
     )
+
+
+def test_what_says_nothing_was_not_upheld_either() -> None:
+    found = drawn.finding("inconclusive")
+    assert found.stability is not None
+    several = (*(Redelivery(f"s{n}", -1.0, "no_sign", 0.0) for n in range(4)), found.stability.tried[0])
+    opened = replace(found, stability=replace(found.stability, tried=several, flips=0, side=None))
+    assert words.lasting(opened) == (
+        "The answer is open as it is; 5 other deliveries: 4 no sign found, 1 inconclusive; the scores lie 0.90 apart."
+    )
+
+
+@pytest.mark.parametrize("verdict", ["generated", "edited"])
+def test_the_files_own_words_are_not_called_traces(verdict: Verdict) -> None:
+    told = Evidence("x", "It says so.", "Anybody can write that.", verdict, "strong")
+    found = replace(drawn.finding(verdict), provenance=(told,))
+    assert words.sentence(found).startswith("The file itself says that ")
+    assert "traces" not in words.sentence(found)
+    assert "carries traces" in words.sentence(replace(found, provenance=(replace(told, strength="weak"),)))
+
+
+def test_a_probability_says_among_what_it_holds() -> None:
+    answer = judgement(-1.0, 1.0).answer(0.0)
+    assert answer.prior is not None
+    assert f"where {words.percent(answer.prior)} of the pictures are fakes" in words.chance(answer)
+    assert "where" not in words.chance(replace(answer, prior=None))
 
 
 def test_detectors_that_do_not_agree_are_told() -> None:

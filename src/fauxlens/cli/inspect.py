@@ -9,7 +9,7 @@ import typer
 
 from fauxlens.cli import console
 from fauxlens.cli.options import DEFAULT_MAX_PIXELS, DetectorOptions, Device, MaxPixels, Quiet, Setting, options_of
-from fauxlens.core.errors import BadSetting
+from fauxlens.core.errors import BadSetting, Interrupted
 
 if TYPE_CHECKING:
     from fauxlens.images.picture import Picture
@@ -49,7 +49,7 @@ def command(
     quiet: Quiet = False,
 ) -> int:
     """Was it made or edited by a machine, and where? A verdict, its evidence, and what was not checked."""
-    from fauxlens.verdict.inspect import DETECTOR, Plan, inspect_many, pictures_of
+    from fauxlens.verdict.inspect import DETECTOR, Plan, inspect_many, passed_over, pictures_of
 
     asked_for = list(dict.fromkeys(detector or [DETECTOR]))
     if len(asked_for) > 1 and (setting is not None or option or weights not in (None, "random")):
@@ -67,6 +67,8 @@ def command(
     from fauxlens.verdict.words import with_places
 
     files = pictures_of(paths)
+    if (others := passed_over(paths)) and not quiet:
+        console.remark(f"{console.counted(others, 'file')} with other suffixes left out; name them to look at them")
     asked = [
         # DETECTOR/SET, as `weights` says it.
         load(name, weights or chosen or None, setting=setting, device=device, options=options_of(option))
@@ -81,18 +83,28 @@ def command(
 
     plan = Plan(stability=DELIVERIES if stability else (), maps=tuple(MAPS) if maps and report is not None else ())
     looked = inspect_many(files, asked, limits=Limits(max_pixels=max_pixels), marker=marked, plan=plan)
-    with console.progress_of(quiet or len(files) == 1) as progress:
-        for number, found in enumerate(looked):
-            progress(number + 1, len(files), "inspect")
-            # Masks are as large as the pictures: of a long list only what is said of them is kept.
-            findings.append(with_places(found).without_maps())
-            if json:
-                console.say_json(found.as_json(), line=True)
+    stopped = False
+    try:
+        with console.progress_of(quiet or len(files) == 1) as progress:
+            for number, found in enumerate(looked):
+                progress(number + 1, len(files), "inspect")
+                # Masks are as large as the pictures: of a long list only what is said of them is kept.
+                findings.append(with_places(found).without_maps())
+                if json:
+                    console.say_json(found.as_json(), line=True)
+    except KeyboardInterrupt:
+        if not findings:
+            raise
+        # A desk that stops a long run wants to keep what was found until then.
+        stopped = True
+        console.remark(f"stopped after {len(findings):,} of {console.counted(len(files), 'picture')}; what was found:")
     if report is not None:
         page = write_pages(findings, report, circumstances=console.circumstances())
         (console.remark if json else console.say)(f"wrote {page}")
     if not json:
         _show(findings)
+    if stopped:
+        raise Interrupted("interrupted", hint="the pictures that are missing can be given again, alone")
     return 1 if any(one.error is not None for one in findings) else 0
 
 

@@ -8,7 +8,8 @@ The rules, in their order; the first that applies decides:
 4. Strong signs of laundering, in the pixels or in the file's own words: inconclusive.
 5. Two calibrated detectors contradict each other on the same question: inconclusive.
 6. The answer turns round when the same picture is delivered in another way: inconclusive.
-7. The answers as they are: generated before edited, inconclusive where an answer lies in its band, else no sign.
+7. The answers as they are: generated before edited, inconclusive where an answer lies in its band.
+8. A weak sign of an edit or of a generator, where the answers saw none: inconclusive. Else no sign.
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ def decide(
     left: Left | None = None,
 ) -> tuple[Verdict, str]:
     """The verdict, and the reason as a clause."""
-    said = _by_its_own_words(provenance)
+    said = its_own_words(provenance)
     if said is not None:
-        return said
+        return said[0], f"the file says so itself: {clause(said[1].sentence)}"
     answers = [(one, one.answer) for one in opinions if one.answer is not None and not one.is_random]
     if not answers:
         is_random = bool(opinions) and all(one.is_random for one in opinions)
@@ -57,7 +58,12 @@ def decide(
     if stability is not None and stability.flips:
         turned = f"{stability.flips} of {len(stability.tried)} ways to save, resize or crop it again"
         return "inconclusive", f"the answer turns round in {turned}"
-    return _of_answers([answer for _, answer in answers])
+    verdict, reason = _of_answers([answer for _, answer in answers])
+    weak = next((one for one in (*provenance, *evidence) if one.leans in ("generated", "edited")), None)
+    if verdict == "no_sign" and weak is not None:
+        kind = "a generator" if weak.leans == "generated" else "an edit"
+        return "inconclusive", f"the detector saw nothing, but there is a weak sign of {kind}: {clause(weak.sentence)}"
+    return verdict, reason
 
 
 def flips(first: Verdict, then: Verdict | None) -> bool:
@@ -69,12 +75,14 @@ def flips(first: Verdict, then: Verdict | None) -> bool:
     return then is not None and "inconclusive" not in (first, then) and first != then
 
 
-def _by_its_own_words(provenance: Sequence[Evidence]) -> tuple[Verdict, str] | None:
+def its_own_words(provenance: Sequence[Evidence]) -> tuple[Verdict, Evidence] | None:
+    """What the file itself says of how it was made, where it says it strongly: that is its verdict."""
     strong = [one for one in provenance if one.strength == "strong"]
-    for verdict in ("generated", "edited"):
+    verdicts: tuple[Verdict, ...] = ("generated", "edited")
+    for verdict in verdicts:
         found = next((one for one in strong if one.leans == verdict), None)
         if found is not None:
-            return verdict, f"the file says so itself: {clause(found.sentence)}"
+            return verdict, found
     return None
 
 

@@ -39,6 +39,7 @@ class Answer:
     high: float | None  # None: this detector never gives the verdict
     verdict: Verdict
     calibrated_on: str  # in words: what, how many, when
+    prior: float | None = None  # the share of fakes among those pictures, for which the probability holds
 
     def as_json(self) -> dict[str, Any]:
         """Its twin for programs."""
@@ -48,6 +49,7 @@ class Answer:
             "logit": round(self.logit, 4),
             "band": [self.low, self.high],
             "calibrated_on": self.calibrated_on,
+            "prior": None if self.prior is None else round(self.prior, 4),
         }
 
 
@@ -68,7 +70,7 @@ class Stability:
     tried: tuple[Redelivery, ...]
     flips: int
     spread: float | None  # largest minus smallest logit, the first one included
-    side: int | None = None  # the longer side of the reduced copy that was delivered, where it was reduced
+    side: int | None = None  # the longer side of the part that was delivered, where it was not the whole
 
     def as_json(self) -> dict[str, Any]:
         """Its twin for programs."""

@@ -26,6 +26,8 @@ from fauxlens.verdict.judgement import AXES, NAMED, SHARE, Band, Counted, Judgem
 FEWEST = 20
 """Pictures of either class; with fewer, both fit and band are chance."""
 
+OWN = "It was calibrated on pictures that its user labelled; on pictures of another kind it may err more often."
+
 _MOST_ROWS = 24
 
 
@@ -173,9 +175,11 @@ def _judgement(part: Judged, calibration: Calibration, laid: Band, axis: Axis) -
     facts = part.predictions.facts
     fake_share = calibration.fakes / calibration.pictures
     limits = [
-        "It was calibrated on pictures that its user labelled; on pictures of another kind it may err more often.",
+        OWN,
         f"Its probabilities hold where {fake_share:.0%} of the pictures are {NAMED[axis]}, as among those.",
     ]
+    if laid.origins < laid.reals:
+        limits.append(f"The real ones among those are {laid.reals:,} deliveries of {laid.origins:,} pictures.")
     if not laid.is_enough:
         limits.append(
             f"Only {int(laid.worth):,} independent real pictures were at hand; to promise at most {laid.share:.1%} "

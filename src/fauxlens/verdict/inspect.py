@@ -97,6 +97,16 @@ def pictures_of(given: Sequence[Path]) -> list[Path]:
     return list(found)
 
 
+def passed_over(given: Sequence[Path]) -> int:
+    """How many files below the folders given are not looked at, because their names are not those of pictures."""
+    return sum(
+        below.suffix.lower() not in SUFFIXES and not below.name.startswith(".") and below.is_file()
+        for path in given
+        if not _is_beyond_names(path) and path.is_dir()
+        for below in path.rglob("*")
+    )
+
+
 def _is_beyond_names(path: Path) -> bool:
     """Whether the system takes no such name, for example one that is too long."""
     try:
@@ -195,7 +205,11 @@ def _opinions(detector: Detector, said: Prediction, known: Sequence[Judgement]) 
 
 def _errors(judgement: Judgement) -> Iterator[str]:
     """How often it errs, in sentences."""
-    for rows, verb in ((judgement.false_alarms, "it wrongly flagged"), (judgement.misses, "it missed")):
+    several = (
+        (judgement.false_alarms, "it wrongly flagged"), (judgement.misses, "it missed"),
+        (judgement.abstentions, "it could not decide on"),
+    )  # fmt: skip
+    for rows, verb in several:
         for what, number, of in rows:
             yield f"Of {of:,} {what}, {verb} {number:,}."
 

@@ -111,7 +111,8 @@ class Judgement:
         elif logit < self.low:
             verdict = "no_sign"
         chance = float(self.calibration.probability(logit))
-        return Answer(self.axis, float(logit), chance, self.low, self.high, verdict, self.words)
+        prior = self.calibration.fakes / self.calibration.pictures
+        return Answer(self.axis, float(logit), chance, self.low, self.high, verdict, self.words, prior)
 
     def require_weights(self, sha256: str | None, where: object = None) -> None:
         """Say no to other weights than those whose logits it was fitted on."""

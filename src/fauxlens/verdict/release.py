@@ -24,10 +24,16 @@ from fauxlens.detectors.detector import Loaded
 from fauxlens.detectors.load import weight_set
 from fauxlens.detectors.small import Small
 from fauxlens.detectors.store import Stored
+from fauxlens.verdict.fit import OWN
 from fauxlens.verdict.judgement import place_beside, read_judgement
 
 LARGEST = 16 << 20
 """Bytes that may travel with the package."""
+OURS = (
+    "It was calibrated on photos that were not trained on, but by which its makers chose among trainings, and on what "
+    "the package's own forge made of them; on pictures of another kind it may err more often."
+)
+"""In place of the sentence on a user's own pictures."""
 
 
 def release(run: Path, judgement: Path, *, first: Path | None = None, store: Path | None = None) -> Stored:
@@ -64,6 +70,7 @@ def release(run: Path, judgement: Path, *, first: Path | None = None, store: Pat
     mine = replace(
         known,
         weights_sha256=stored.sha256,
+        limits=tuple(OURS if one == OWN else one for one in known.limits),
         calibration=replace(known.calibration, weights_sha256=stored.sha256),
     )
     place = place_beside(Loaded(chosen.name, stored.sha256, tuple(stored.files.values())), known.axis)

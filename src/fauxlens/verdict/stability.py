@@ -1,7 +1,8 @@
 """The same picture delivered in other ways: does the answer hold?
 
 A large picture is not delivered as a whole. Shrinking it would destroy what is looked at, so a window is cut out at its
-own resolution, where the marks are strongest; the answer on the window is what re-deliveries are compared with.
+own resolution, where the marks are strongest; the answer on the window is what re-deliveries are compared with. An
+accusation that the window does not carry is contradicted by it and by every delivery that does not carry it either.
 """
 
 from __future__ import annotations
@@ -43,7 +44,12 @@ def stability_of(
     several = detector.predict(shown)
     answer = None if first.logit is None else judgement.answer(first.logit)
     tried = tuple(_told(name, one, judgement) for name, one in zip(deliveries, several, strict=True))
-    turned = 0 if answer is None else sum(flips(answer.verdict, one.verdict) for one in tried)
+    whole = None if said.logit is None else judgement.answer(said.logit)
+    turned = 0
+    if answer is not None and whole is not None:
+        # Of a picture without a sign the window is the likeliest place for one, so only accusations are held to it.
+        held = {answer.verdict, *((whole.verdict,) if whole.verdict in ("edited", "generated") else ())}
+        turned = sum(any(flips(one, other.verdict) for one in held) for other in tried)
     logits = [one.logit for one in (first, *several) if one.logit is not None]
     spread = round(max(logits) - min(logits), 4) if logits else None
     return Stability(tried, turned, spread, None if is_whole else max(window.shape[:2]))

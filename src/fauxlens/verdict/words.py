@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fauxlens.core.errors import FauxlensError
 from fauxlens.core.text import visible
 from fauxlens.detectors.table import DETECTORS, detector_class
-from fauxlens.verdict.decide import clause
+from fauxlens.verdict.decide import clause, its_own_words
 from fauxlens.verdict.evidence import Evidence
 from fauxlens.verdict.finding import RANDOM, UNCALIBRATED, Answer, Axis, Finding, Opinion, Verdict
 
@@ -29,6 +29,11 @@ NO_SIGN = (
 INCONCLUSIVE = "The checks disagree, or the picture was re-saved or shrunk too much to tell."
 EDITED = "Part of this picture{where} carries traces that differ from the rest, as after inpainting or pasting."
 GENERATED = "The whole picture carries traces like those of image generators."
+STATED: dict[str, str] = {
+    "generated": "The file itself says that the picture was made by a generator.",
+    "edited": "The file itself says that a part of the picture was made or changed by a machine.",
+}
+"""Where the verdict rests on the file's own words: nobody saw a trace for that."""
 
 LABELS: dict[Verdict | None, str] = {
     "no_sign": "no sign found",
@@ -63,6 +68,8 @@ def sentence(finding: Finding) -> str:
         return f"Not looked at: {stopped(finding.error.message)}"
     if finding.verdict == "no_sign":
         return NO_SIGN
+    if finding.verdict in STATED and its_own_words(finding.provenance) is not None:
+        return STATED[finding.verdict]
     if finding.verdict == "edited":
         return EDITED.format(where=_where(finding))
     if finding.verdict == "generated":
@@ -100,9 +107,11 @@ def chance(answer: Answer) -> str:
         if answer.high is None
         else f"nothing is said between {answer.low:+.2f} and {answer.high:+.2f}"
     )
+    # A chance holds for a share of fakes, and without that share it is read as a toss of a coin.
+    where = "" if answer.prior is None else f" where {percent(answer.prior)} of the pictures are fakes"
     return (
-        f"{QUESTIONS[answer.axis]}: probability {percent(answer.probability)}, score {answer.logit:+.2f} ({band}), "
-        f"calibrated on {answer.calibrated_on}"
+        f"{QUESTIONS[answer.axis]}: probability {percent(answer.probability)}{where}, score {answer.logit:+.2f} "
+        f"({band}), calibrated on {answer.calibrated_on}"
     )
 
 
@@ -240,12 +249,22 @@ def lasting(finding: Finding) -> str | None:
     tried = len(stability.tried)
     if not tried:
         return "No other delivery was tried."
-    if not stability.flips:
-        told = f"The answer was not contradicted in any of {tried} other deliveries"
-    else:
+    deciding = finding.deciding
+    if stability.flips:
         told = f"The answer was contradicted in {stability.flips} of {tried} other deliveries"
+    elif deciding is not None and deciding.answer is not None and deciding.answer.verdict == "inconclusive":
+        # What says nothing cannot be contradicted, and that it was not must not reassure anybody.
+        counts = Counter(one.verdict for one in stability.tried)
+        several = ", ".join(f"{counts[one]} {LABELS[one]}" for one in LABELS if counts.get(one))
+        told = f"The answer is open as it is; {tried} other deliveries: {several}"
+    else:
+        told = f"The answer was not contradicted in any of {tried} other deliveries"
     spread = "" if stability.spread is None else f"; the scores lie {stability.spread:.2f} apart"
-    side = "" if stability.side is None else f" (tried on a copy of {stability.side:,} pixels on its longer side)"
+    side = (
+        ""
+        if stability.side is None
+        else f" (tried on a part of {stability.side:,} pixels, where the marks are strongest)"
+    )
     return f"{told}{spread}{side}."
 
 

@@ -67,6 +67,20 @@ def test_a1111(find, data):
     assert "strip" in found.limit
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        ("parameters", PARAMETERS.replace("Steps: 20,", "Steps: 20, Mask blur: 4, Inpaint area: Only masked,")),
+        ("prompt", json.dumps({**COMFY, "77": {"class_type": "VAEEncodeForInpaint", "inputs": {}}})),
+        ("invokeai_metadata", json.dumps({**INVOKE, "generation_mode": "sdxl_inpaint"})),
+    ],
+)
+def test_a_repainted_part_is_no_generated_picture(find, text):
+    found = find(png(text), "generator_text")
+    assert (found.leans, found.strength) == ("edited", "strong")
+    assert "a program that repainted a part of the picture: " in found.sentence
+
+
 def test_a_private_prompt_is_cut(find):
     found = find(png(("parameters", "secret " * 2000 + PARAMETERS)), "generator_text")
     assert len(found.details["prompt"]) <= 505

@@ -39,12 +39,14 @@ def check(subject: Subject) -> Told:
             continue
         named = details.get("program") or program
         model = f", with the model '{details['model']}'" if details.get("model") else ""
+        part = bool(details.get("repainted"))
+        what = "a program that repainted a part of the picture" if part else "a program that generates pictures"
         evidence.append(
             Evidence(
                 check="generator_text",
-                sentence=f"The file holds the settings of a program that generates pictures: {named}{model}.",
+                sentence=f"The file holds the settings of {what}: {named}{model}.",
                 limit=_LIMIT,
-                leans="generated",
+                leans="edited" if part else "generated",
                 strength="strong",
                 details={key: value for key, value in details.items() if value not in (None, "", [], {})},
             )
@@ -104,6 +106,7 @@ def _a1111(texts: Mapping[str, str]) -> Details | None:
             "model_hash": short(pairs.get("Model hash", ""), 80),
             "version": short(version, 60),
             "others": sorted(short(name, 40) for name in pairs)[:40],
+            "repainted": any(name.startswith(("Mask blur", "Inpaint", "Masked content")) for name in pairs) or None,
         }
     return None
 
@@ -135,6 +138,7 @@ def _comfyui(texts: Mapping[str, str]) -> Details | None:
         "prompt": short(texts_of_nodes[0]) if texts_of_nodes else None,
         "seed": seeds[0] if seeds else None,
         "has_workflow": bool(workflow),
+        "repainted": any(re.search("inpaint|NoiseMask", kind, re.IGNORECASE) for kind in kinds) or None,
     }
 
 
@@ -162,6 +166,7 @@ def _invokeai(texts: Mapping[str, str]) -> Details | None:
         "steps": _number(today.get("steps", image.get("steps", flags.get("s")))),
         "sampler": _text(today.get("scheduler") or image.get("sampler") or flags.get("A"), 60),
         "version": _text(today.get("app_version") or first.get("app_version"), 60),
+        "repainted": "paint" in _text(today.get("generation_mode"), 60).lower() or None,
     }
 
 
