@@ -64,7 +64,10 @@ def tables(folder: Path) -> dict[str, list[str]]:
     """All tables by the name of their marks."""
     gates = _read(folder / "gates.json")
     reals, generated = _read(folder / "verdicts-real.json"), _read(folder / "verdicts-generated.json")
+    every = _read(folder / "gates-all.json")
     return {
+        "every": _every(every),
+        "named": _calibration(every),
         "places": _places(gates, "pixel_auc"),
         "gain": _places(gates, "gain"),
         "overlap": _places(gates, "iou", without=BASELINE),
@@ -158,6 +161,25 @@ def _families(gates: Result) -> list[str]:
              f"{base['pixel_auc']:.3f}", *cells]
         )  # fmt: skip
     return table(["family", "pictures", "baseline", *(design for design, _ in groups)], rows)
+
+
+def _every(gates: Result) -> list[str]:
+    """One detector on every forgery there is: a row a kind, and below it one a family."""
+    ((_, told),) = ((name, of) for name, of in gates["forgeries"].items() if name != BASELINE)
+    base = gates["forgeries"][BASELINE]
+    rows = []
+    for key in sorted(told):
+        kind, _, family = key.partition(": ")
+        several, plain = told[key], told[key]["plain"]
+        name = family.removeprefix("imprint/") or f"**{KINDS.get(kind, kind)}**"
+        valid = "" if gates["valid"][key] else " (the baseline finds it: not counted)"
+        rows.append(
+            [f"{name}{valid}", str(plain["pictures"]), f"{base[key]['plain']['pixel_auc']:.3f}",
+             *(f"{several[delivery]['pixel_auc']:.3f}" for delivery in DELIVERIES), f"{plain['gain']:+.2f}",
+             f"{plain['iou']:.2f}", f"{plain['detection_auc']:.2f}", f"{plain['tpr_at_1_percent']:.2f}"]
+        )  # fmt: skip
+    head = ["forged by", "pictures", "baseline", *DELIVERIES.values(), "gain", "IoU", "AUC, whole picture"]
+    return table([*head, "found at 1 %"], rows)
 
 
 def _processed(gates: Result) -> list[str]:
@@ -260,6 +282,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("docs", type=Path)
     parser.add_argument("--gates", type=Path, help="take this file in, rounded")
+    parser.add_argument("--every", type=Path, help="the same of one detector, on all forgeries that there are")
     parser.add_argument("--reals", type=Path)
     parser.add_argument("--generated", type=Path)
     parser.add_argument("--curve", action="append", default=[], metavar="NAME=LOG", help="the log of a training")
@@ -269,6 +292,7 @@ def main() -> None:
         write_text(given.docs / "results" / "curves.json", json.dumps(rounded(told), separators=(",", ":")) + "\n")
     for path, name in (
         (given.gates, "gates"),
+        (given.every, "gates-all"),
         (given.reals, "verdicts-real"),
         (given.generated, "verdicts-generated"),
     ):

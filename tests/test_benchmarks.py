@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 import os
 import subprocess
 import sys
@@ -364,8 +365,11 @@ def test_page_of_the_embedded_detector(tmp_path: Path, monkeypatch: pytest.Monke
         "accused_by_the_score_alone": 2, "inconclusive": 0.5, "no_sign": 0.375,
     }  # fmt: skip
     (tmp_path / "results").mkdir()
-    for name, result in (("gates", gates), ("verdicts-real", {"deliveries": {"native": {"all": row}}}),
-                         ("verdicts-generated", {"deliveries": {"native": {"all": row}}})):  # fmt: skip
+    alone = {"forgeries": {name: gates["forgeries"][name] for name in ("smooth", "context-0")}, **{
+        name: gates[name] for name in ("valid", "judged")}}  # fmt: skip
+    told_of = {"deliveries": {"native": {"all": row}}}
+    for name, result in (("gates", gates), ("gates-all", alone), ("verdicts-real", told_of),
+                         ("verdicts-generated", told_of)):  # fmt: skip
         text = json.dumps(page.rounded(result))
         (tmp_path / "results" / f"{name}.json").write_text(text, encoding="utf-8")
     log = [{"kind": "steps", "epoch": 0, "loss mask": 0.5}, {"kind": "steps", "epoch": 0, "loss mask": 0.25},
@@ -388,3 +392,16 @@ def test_page_of_the_embedded_detector(tmp_path: Path, monkeypatch: pytest.Monke
     assert (tmp_path / "results" / "curves-validation.svg").read_bytes().startswith(b"<")
     # A second time changes nothing: what stands between the marks is replaced.
     assert page.write(tmp_path).read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize(("module", "name"), [("embedded_page", "results"), ("studies_page", "studies")])
+def test_the_page_says_what_its_numbers_say(
+    module: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(FOLDER))
+    page = importlib.import_module(module)
+    docs = FOLDER.parent / "docs"
+    shutil.copy(docs / f"{name}.md", tmp_path)
+    shutil.copytree(docs / name, tmp_path / name)
+    page.write(tmp_path)
+    assert (tmp_path / f"{name}.md").read_text("utf-8") == (docs / f"{name}.md").read_text("utf-8")
