@@ -50,7 +50,11 @@ class WeightedDecoder(nn.Module):
         if traced or torch.is_grad_enabled() or finest.device.type != "cpu" or not whole:
             fine = [F.interpolate(level, size=(height, width), mode="bilinear", align_corners=False)
                     for level in levels]  # fmt: skip
-            return self._judged(sum(fine, self._projected(finest, 1)))
+            total = self._projected(finest, 1)
+            for level in fine:
+                # Into the enlarged map, which nothing else needs, not even a graph: these are the network's largest.
+                total = level.add_(total)
+            return self._judged(total)
         # A few rows at a time: the sum is the largest map of the network, and nobody needs it whole.
         rows = max(steps, default=1) * 2
         found = []
