@@ -1,6 +1,7 @@
 """What `fauxlens inspect` says of pictures nobody edited, by source and by delivery, with intervals.
 
     python benchmarks/verdicts.py photos.parquet --split test
+    python benchmarks/verdicts.py photos.parquet --split test --deliveries blur sharpening down-up
     python benchmarks/verdicts.py photos.parquet --label generated --by generator --deliveries native
 
 An accusation is the verdict edited or generated. Two ways are counted on the same pictures: the whole of inspect, and
@@ -20,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from embedded import PROCESSED
 from fauxlens.detectors import Detector, load
 from fauxlens.images.degrade import read_chain
 from fauxlens.manifest.degrade import degrade
@@ -37,6 +39,9 @@ DELIVERIES: dict[str, str | None] = {
     "half size": "resize:scale=0.5",
     "screenshot-like": "screenshot/desktop",
 }
+# Median and smoothing are filters of that benchmark alone and no steps of a chain.
+CHAINS = {**DELIVERIES, **{name: chain for name, chain in PROCESSED.items() if chain not in ("median", "bilateral")}}
+"""What can be asked for: deliveries, and what somebody does to a photo without making anything up."""
 ALL = "all"
 
 
@@ -95,7 +100,7 @@ def counted(
     """Rows by delivery and by the value of the column `by`, and one for all of a delivery."""
     found: dict[str, Any] = {}
     for delivery in deliveries:
-        chain = DELIVERIES[delivery]
+        chain = CHAINS[delivery]
         with tempfile.TemporaryDirectory() as folder:
             shown = photos
             if chain is not None:
@@ -133,7 +138,7 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--label", default="real")
     parser.add_argument("--split")
     parser.add_argument("--by", default="source", choices=("source", "generator", "format"))
-    parser.add_argument("--deliveries", nargs="*", default=list(DELIVERIES), choices=list(DELIVERIES))
+    parser.add_argument("--deliveries", nargs="*", default=list(DELIVERIES), choices=list(CHAINS))
     parser.add_argument("--detector", default=DETECTOR)
     parser.add_argument("--most", type=int, help="pictures of a source")
     parser.add_argument("--workers", "-j", type=int, default=1, help="that deliver")
