@@ -1,6 +1,7 @@
 """Blocks that several networks share. They know tensors only: no files, no pictures, no losses.
 
 attention.py        dense, fix-sparse and guided attention over a reduced grid of keys
+folded.py           fix-sparse attention with the linear layers around it folded into keys and values
 mix_transformer.py  SegFormer's encoder: overlapping patches, reduced attention, convolutional MLP
 bayar.py            Bayar's constrained convolution, in the two forms in which files keep it
 noiseprint.py       the 17-layer noise extractor (DnCNN) of Noiseprint++

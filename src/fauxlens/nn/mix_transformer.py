@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from fauxlens.core.errors import BadSetting
 from fauxlens.nn import attention
+from fauxlens.nn.folded import folded_attention, worth_folding
 
 Pattern = Literal["dense", "fix-sparse"]
 
@@ -105,7 +106,10 @@ class ReducedAttention(nn.Module):
 
     def forward(self, grid: Tensor, pattern: Pattern = "dense", guide: Tensor | None = None) -> Tensor:
         """(N, H, W, C) -> the same shape; a `guide` (see attention.masked_attention) takes the place of the pattern."""
-        query, (key, value) = self.queries(grid), self.keys(grid)
+        key, value = self.keys(grid)
+        if guide is None and pattern == "fix-sparse" and worth_folding(grid, key, self.reduction):
+            return folded_attention(grid, key, value, self.q, self.proj, reduction=self.reduction)
+        query = self.queries(grid)
         if guide is not None:
             attended = attention.masked_attention(query, key, value, guide)
         elif pattern == "fix-sparse":
