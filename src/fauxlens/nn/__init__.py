@@ -2,6 +2,7 @@
 
 attention.py        dense, fix-sparse and guided attention over a reduced grid of keys
 folded.py           fix-sparse attention with the linear layers around it folded into keys and values
+pointwise.py        GELU by way of the logistic function
 mix_transformer.py  SegFormer's encoder: overlapping patches, reduced attention, convolutional MLP
 bayar.py            Bayar's constrained convolution, in the two forms in which files keep it
 noiseprint.py       the 17-layer noise extractor (DnCNN) of Noiseprint++

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fauxlens.core.errors import BadSetting
 from fauxlens.nn import attention
 from fauxlens.nn.folded import folded_attention, worth_folding
+from fauxlens.nn.pointwise import gelu_
 
 Pattern = Literal["dense", "fix-sparse"]
 
@@ -151,13 +151,13 @@ class ConvolutionalMlp(nn.Module):
         rows = max(8, WIDE_AT_ONCE // (grid.shape[0] * grid.shape[2] * self.fc1.out_features))
         traced = torch.compiler.is_compiling() or torch.compiler.is_exporting()
         if traced or torch.is_grad_enabled() or grid.device.type != "cpu" or rows >= height:
-            return self.fc2(F.gelu(self.dwconv(self.fc1(grid)), approximate=self.gelu))  # type: ignore[no-any-return]
+            return self.fc2(gelu_(self.dwconv(self.fc1(grid)), self.gelu))  # type: ignore[no-any-return]
         found = torch.empty_like(grid)
         for top in range(0, height, rows):
             # A row more on both sides, for the convolution; what it makes of them is thrown away.
             first = max(0, top - 1)
             wide = self.dwconv(self.fc1(grid[:, first : top + rows + 1]))[:, top - first :][:, :rows]
-            found[:, top : top + rows] = self.fc2(F.gelu(wide, approximate=self.gelu))
+            found[:, top : top + rows] = self.fc2(gelu_(wide, self.gelu))
         return found
 
 
