@@ -90,7 +90,8 @@ class Sizes:
     topk_forged: int = 96  # pictures to validate with
     topk_real: int = 48
     coarse: tuple[str, ...] = ("nearest-x8-silu-16", "transposed4-x8-silu-12", "tokens-x8-leaky-40")
-    selfcon_steps: int = 350
+    begin_steps: int = 160
+    selfcon_steps: int = 300
     selfcon_batch: int = 32
     head_steps: int = 60
 
@@ -99,7 +100,7 @@ TINY = Sizes(
     families=("nearest-x4-silu-24", "tokens-x4-silu-48"), learnt=4, tested=2, side=64, crop=32, shown=48,
     qualities=(70,), format_steps=2, format_batch=4, guidance=("25", "none"), topk_steps=2, topk_batch=4, topk_crop=64,
     topk_forged=2, topk_real=2, coarse=("nearest-x8-silu-16", "tokens-x8-silu-48"),
-    selfcon_steps=1, selfcon_batch=8, head_steps=1,
+    begin_steps=1, selfcon_steps=1, selfcon_batch=8, head_steps=1,
 )  # fmt: skip
 """A rehearsal: whether everything runs."""
 
@@ -513,30 +514,36 @@ def _differences(manifest: Manifest, folder: Path) -> Manifest:
 
 
 def selfcon_jobs(data: Pictures, sizes: Sizes, seed: int) -> Iterator[Job]:
-    """The contrast with its head, and cross-entropy, of the same network on the same pictures."""
+    """The contrast with its head, and cross-entropy, from the same beginning on the same pictures."""
     manifest = data.sets[ALIGNED]
+    one_family = manifest.where("one family", [s.label == "real" or s.generator == sizes.coarse[0] for s in manifest])
     contrast, head, entropy = _selfcon_recipes(manifest, sizes, seed)
+    begin = _lasting(replace(entropy, name="study-begin"), one_family, sizes.begin_steps)
+    begin = replace(begin, schedule=Schedule(shape="constant", rise=begin.epochs / 8))
 
-    def both(folder: Path, means: Means) -> dict[str, Any] | None:
-        first = taught(contrast, manifest, folder / "contrast", means, data.cache)
+    def learnt(recipe: Recipe, then: Recipe | None, folder: Path, means: Means) -> dict[str, Any] | None:
+        """After the beginning, which each run makes anew: it is the same for the same seed."""
+        first = taught(begin, one_family, folder / "begin", means, data.cache)
         if first is None:
             return None
-        second = taught(replace(head, start=str(first.weights)), manifest, folder / "head", means, data.cache)
-        return (
-            None if second is None else numbers(folder, means, second, {"contrast": first.steps, "head": second.steps})
-        )
-
-    def one(folder: Path, means: Means) -> dict[str, Any] | None:
-        found = taught(entropy, manifest, folder / "entropy", means, data.cache)
-        return None if found is None else numbers(folder, means, found, {"cross-entropy": found.steps})
-
-    def numbers(folder: Path, means: Means, last: Taught, steps: dict[str, int]) -> dict[str, Any]:
+        # A lower rate: what comes next has learnt features to lose.
+        slower = replace(recipe.optimiser, rate=recipe.optimiser.rate * 0.3)
+        recipe = replace(recipe, start=str(first.weights), optimiser=slower)
+        last = taught(recipe, manifest, folder / "main", means, data.cache)
+        if last is None:
+            return None
+        steps = {"begin": first.steps, "main": last.steps}
+        if then is not None:
+            last = taught(replace(then, start=str(last.weights)), manifest, folder / "head", means, data.cache)
+            if last is None:
+                return None
+            steps["head"] = last.steps
         detector = load(entropy.detector, last.weights, device=means.device)
         detector.side = sizes.shown  # type: ignore[attr-defined]  # all of a test picture, nothing mirrored
         return {"steps": steps, "tests": tested(detector, data.tests, folder, replace(sizes, families=sizes.coarse))}
 
-    yield Job({"objective": "selfcon", "seed": seed}, both)
-    yield Job({"objective": "cross-entropy", "seed": seed}, one)
+    yield Job({"objective": "selfcon", "seed": seed}, partial(learnt, contrast, head))
+    yield Job({"objective": "cross-entropy", "seed": seed}, partial(learnt, entropy, None))
 
 
 def _selfcon_recipes(manifest: Manifest, sizes: Sizes, seed: int) -> tuple[Recipe, Recipe, Recipe]:
@@ -559,7 +566,7 @@ def _selfcon_recipes(manifest: Manifest, sizes: Sizes, seed: int) -> tuple[Recip
             recipe = replace(recipe, data=replace(base.data, target="generator", classes=sizes.coarse))
         recipe = _lasting(recipe, manifest, steps)
         if name != "imaginet-head":
-            schedule = Schedule(shape="cosine", rise=recipe.epochs / 10, floor=1e-3)
+            schedule = Schedule(shape="cosine", rise=recipe.epochs / 15, floor=0.1)
             recipe = replace(recipe, schedule=schedule)
         found.append(recipe)
     return found[0], found[1], found[2]
