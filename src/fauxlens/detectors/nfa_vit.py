@@ -44,7 +44,7 @@ from fauxlens.nn.attention import guided
 from fauxlens.nn.decoder import WeightedDecoder
 from fauxlens.nn.evidence_head import EvidenceHead
 from fauxlens.nn.mix_transformer import MixBlock, MixSettings, MixTransformer, mix_b0, mix_b2
-from fauxlens.nn.noiseprint import NoiseExtractor
+from fauxlens.nn.noiseprint import WINOGRAD_FROM, NoiseExtractor
 from fauxlens.nn.residuals import FixedResiduals
 
 SMALLEST_SIDE = 64
@@ -248,6 +248,9 @@ class NfaVit(nn.Module):
         if self.frozen_noise:
             self.noise_extractor.eval()
             self.noise_backbone.eval()
+        if isinstance(self.noise_extractor, ReleasedExtractor):
+            # Training minds no last digits, and is much faster without them.
+            self.noise_extractor.layers.winograd_from = WINOGRAD_FROM if mode else NoiseExtractor.winograd_from
         return self
 
     def guide(self, share: float | None) -> None:
@@ -289,12 +292,21 @@ class NfaVit(nn.Module):
                     # Which keys come last is decided by small differences: this branch never leaves full precision.
                     if weights is None and not (torch.compiler.is_compiling() or torch.compiler.is_exporting()):
                         stages = len(self.settings.noise.dims)
-                        guides = OneByOne(self.noise_backbone.steps(noise), stages, image.device.type)
+                        guides = OneByOne(self._steps(noise), stages, image.device.type)
                     else:
                         guides = self.noise_backbone.guides(noise, weights=weights)
         if self.settings.image_sees_residuals and noise is not None:
             return torch.cat((image, noise), dim=1), guides
         return image, guides
+
+    def _steps(self, noise: Tensor) -> Iterator[Tensor]:
+        """The noise branch's guides. A processor judges each picture alone: in a batch its last digits would differ."""
+        if self.training or noise.device.type != "cpu" or len(noise) < 2:
+            yield from self.noise_backbone.steps(noise)
+            return
+        alone = [self.noise_backbone.steps(one) for one in noise.contiguous()[:, None]]
+        for guides in zip(*alone, strict=True):
+            yield torch.cat(guides)
 
     def decode(self, features: list[Tensor], size: tuple[int, int]) -> Output:
         """The four levels -> verdict, and mask logits at `size`."""

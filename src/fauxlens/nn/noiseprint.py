@@ -21,7 +21,7 @@ Up to twice as many go whole. A map beyond 32 MB would also be asked of the syst
 """
 
 WINOGRAD_FROM = 2**16
-"""From how many pixels on, 256x256, a picture is made with half the multiplications. Sums eat up more of it below."""
+"""From how many pixels on, 256x256, half the multiplications are faster. Sums eat up more of it below."""
 
 WINOGRAD_PIXELS = 14 * 2**10
 """How many pixels of a layer are made at a time then: what is worked in is five times as large as the layer's map."""
@@ -32,10 +32,13 @@ class NoiseExtractor(nn.Sequential):
 
     In evaluation batch norm is folded into the convolutions at each call: that takes a millisecond beside the
     seconds of a large picture, and nothing can go stale when weights are loaded later. Without a graph the picture then
-    goes through all layers strip by strip, so that no map of 64 channels is ever whole in memory: the same numbers to
-    the last bit, a tenth less time. A larger picture in float32 on a processor is made by Winograd's algorithm, with
-    half the multiplications: numbers as near to the exact ones as the plain way's, but not the same to the last digits.
+    goes through all layers strip by strip, so that no map of 64 channels is ever whole in memory: a tenth less time. A
+    picture of more than 256x256 in float32 on a processor is made by Winograd's algorithm, with half the
+    multiplications: other last digits, about as near to the exact numbers as the plain way's.
     """
+
+    winograd_from: int = WINOGRAD_FROM + 1
+    """From how many pixels on the last digits may be others. At 256x256 recorded numbers ask for the plain way's."""
 
     def __init__(self, depth: int = 17, width: int = 64) -> None:
         layers: list[nn.Module] = [nn.Conv2d(3, width, 3, padding=1), nn.ReLU(inplace=True)]
@@ -48,7 +51,8 @@ class NoiseExtractor(nn.Sequential):
         """(N, 3, H, W) -> (N, 1, H, W), in the precision of the weights."""
         with torch.autocast(image.device.type, enabled=False):
             maps = image.to(self[0].weight.dtype).contiguous(memory_format=torch.channels_last)  # type: ignore[arg-type]
-            graph = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
+            needing = (image, *self.parameters())
+            graph = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in needing)
             pairs = list(self._pairs())
             learning = graph or any(norm is not None and norm.training for _, norm in pairs)
             traced = torch.compiler.is_compiling() or torch.compiler.is_exporting()
@@ -58,8 +62,8 @@ class NoiseExtractor(nn.Sequential):
                 if count > together:
                     # Not `self(part)`: a subclass may give something else than a map.
                     return torch.cat([NoiseExtractor.forward(self, part) for part in torch.split(maps, together)])
-                plain = maps.device.type == "cpu" and maps.dtype == torch.float32 and not maps.requires_grad
-                if plain and count == 1 and height * width >= WINOGRAD_FROM:
+                plain = maps.device.type == "cpu" and maps.dtype == torch.float32
+                if plain and count == 1 and height * width >= self.winograd_from:
                     return self._by_winograd(maps)
                 # Few rows would mean that the two remembered ones are copied about for nothing.
                 rows = max(at_once // width, 16)
@@ -145,8 +149,10 @@ class NoiseExtractor(nn.Sequential):
                 before[2:, 0] = above[index - 1]
                 above[index - 1] = here[2:, -1]
                 # Of the layer's result, which lies a row higher, the tiles that have a row in the picture.
-                start = max(0, (1 - first) // winograd.TILE)
-                needed = slice(start, max(start, min(tiles, -(-(height + 1 - first) // winograd.TILE))))
+                start, end = max(0, (1 - first) // winograd.TILE), -(-(height + 1 - first) // winograd.TILE)
+                needed = slice(start, min(tiles, end))
+                if needed.start >= needed.stop:
+                    continue  # above or below the picture: the next layer puts zeros there
                 is_last = index == len(kernels)
                 out = (judged if is_last else here)[:, needed]
                 winograd.convolved(before[:, needed], here[:, needed], kernel, room[:, needed], out)
