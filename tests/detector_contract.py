@@ -114,9 +114,14 @@ def check_card(name: str) -> None:
 
 
 def check_build(name: str, setting: str) -> None:
-    """It can be built without memory, the card counted right, and every part a file holds is one of the network."""
+    """It can be built without memory, its options be read, its parts and numbers be found in the card."""
     kind = detector_class(name)
-    network = _without_numbers(name, setting).network
+    detector = _without_numbers(name, setting)
+    # What is not said is asked of the detector when a judgement is made of its answers.
+    for option, declared in detector.options.items():
+        value = getattr(detector, option)
+        assert declared.checked(option, value) == value
+    network = detector.network
     assert not network.training
     assert all(p.is_meta for p in network.parameters())
     counted = sum(p.numel() for p in network.parameters())

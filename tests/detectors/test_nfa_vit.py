@@ -97,6 +97,26 @@ def test_alone_or_in_a_batch(form: str, nano: NfaVitDetector) -> None:
     assert torch.allclose(together.mask, laid_out.mask, atol=1e-5)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("side", [128, 200])
+def test_fresh_weights_alone_or_in_a_batch(side: int) -> None:
+    """Their noise tokens lie so close together that last digits decide where to look: those must not change."""
+    network = load("nfa-vit", "random").network
+    batch = torch.randn(3, 3, side, side, generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        together = network(batch)
+        alone = [network(batch[k : k + 1]) for k in range(3)]
+        laid_out = network(batch.contiguous(memory_format=torch.channels_last))
+    for found in (torch.cat([one.mask for one in alone]), laid_out.mask):
+        assert torch.allclose(together.mask, found, atol=1e-5)
+    assert torch.allclose(together.logit, torch.cat([one.logit for one in alone]), atol=1e-5)
+
+
+def test_a_batch_of_none_is_refused() -> None:
+    with pytest.raises(BadShape, match="N at least 1"):
+        small()(torch.zeros(0, 3, 96, 64))
+
+
 def test_weights_loaded_later_count_at_once() -> None:
     """Whatever is folded for speed must not outlive the weights it was made of."""
     first, other = small(), shaken(small())

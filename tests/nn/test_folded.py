@@ -10,7 +10,14 @@ from fauxlens.nn import attention, mix_transformer
 from fauxlens.nn.folded import folded_attention, worth_folding
 from fauxlens.nn.mix_transformer import ReducedAttention
 
-SIZES = [(1, 16, 16, 2, 1, 8), (2, 8, 12, 1, 3, 12), (2, 16, 32, 4, 2, 8), (1, 2, 2, 1, 1, 4), (3, 4, 2, 1, 2, 8)]
+SIZES = [
+    (1, 16, 16, 2, 1, 8),
+    (2, 8, 12, 1, 3, 12),
+    (2, 16, 32, 4, 2, 8),
+    (1, 2, 2, 1, 1, 4),
+    (3, 4, 2, 1, 2, 8),
+    (0, 4, 4, 1, 2, 8),
+]
 """Pictures, height, width, reduction, heads and width of the layer."""
 
 

@@ -62,7 +62,7 @@ def test_the_extractor_agrees_with_its_layers_at_odd_sizes(
     network: NoiseExtractor, height: int, width: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(noiseprint.STRIP_PIXELS, "cpu", 2)
-    monkeypatch.setattr(noiseprint, "WINOGRAD_FROM", 1)
+    monkeypatch.setattr(NoiseExtractor, "winograd_from", 1)
     monkeypatch.setattr(noiseprint, "WINOGRAD_PIXELS", 16 * width)
     image = torch.rand(1, 3, height, width)
     with torch.inference_mode():
@@ -72,12 +72,25 @@ def test_the_extractor_agrees_with_its_layers_at_odd_sizes(
     assert float((found - exact).abs().max()) < 5e-6
 
 
+@pytest.mark.parametrize(
+    ("height", "width"), [(512, 272), (640, 640), (768, 1024), (96, 1024), (64, 5000), (3, 30000), (1, 70000)]
+)
+def test_strips_of_the_real_size_may_lie_outside_the_picture(height: int, width: int) -> None:
+    """Seventeen layers lag further behind than a strip of a wide picture is high."""
+    torch.manual_seed(0)
+    network, image = NoiseExtractor(width=2).eval(), torch.rand(1, 3, height, width)
+    with torch.inference_mode():
+        found = network(image)
+        exact = torch.nn.Sequential(*network).double()(image.double())
+    assert float((found - exact).abs().max()) < 1e-6 * float(exact.abs().max())
+
+
 def test_one_strip_may_hold_it_all(network: NoiseExtractor, monkeypatch: pytest.MonkeyPatch) -> None:
     image = torch.rand(1, 3, 21, 9)
     monkeypatch.setitem(noiseprint.STRIP_PIXELS, "cpu", 2)
     with torch.inference_mode():
         strips = network(image)
-        monkeypatch.setattr(noiseprint, "WINOGRAD_FROM", 1)
+        monkeypatch.setattr(NoiseExtractor, "winograd_from", 1)
         torch.testing.assert_close(network(image), strips, rtol=1e-5, atol=5e-6)
 
 
@@ -87,11 +100,11 @@ def test_a_picture_gives_the_same_bits_alone_and_in_a_batch(
     made: list[int] = []
     plain = NoiseExtractor._by_winograd
     monkeypatch.setattr(NoiseExtractor, "_by_winograd", lambda self, image: made.append(1) or plain(self, image))
-    images = torch.rand(2, 3, 256, 256)
+    images = torch.rand(2, 3, 256, 257)
     with torch.inference_mode():
         together = network(images)
         alone = torch.cat([network(image[None]) for image in images])
-        network(images[..., :255])  # below the size from which it pays
+        network(images[..., :256])  # where recorded numbers ask for the plain way
         network.double()(images.double())
     assert len(made) == 4
     assert torch.equal(together, alone)
@@ -101,8 +114,9 @@ def test_a_picture_gives_the_same_bits_alone_and_in_a_batch(
 def test_a_graph_needs_the_plain_layers(
     network: NoiseExtractor, learning: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(noiseprint, "WINOGRAD_FROM", 1)
+    monkeypatch.setattr(NoiseExtractor, "winograd_from", 1)
     network.requires_grad_(learning == "weights")
-    image = torch.rand(1, 3, 20, 20, requires_grad=learning == "picture")
+    monkeypatch.setitem(noiseprint.STRIP_PIXELS, "cpu", 20)
+    image = torch.rand(1, 3, 40, 20, requires_grad=learning == "picture")
     network(image).sum().backward()
     assert (image.grad if learning == "picture" else network[0].weight.grad) is not None

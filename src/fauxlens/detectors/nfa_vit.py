@@ -300,8 +300,8 @@ class NfaVit(nn.Module):
         return image, guides
 
     def _steps(self, noise: Tensor) -> Iterator[Tensor]:
-        """The noise branch's guides. A processor judges each picture alone: in a batch its last digits would differ."""
-        if self.training or noise.device.type != "cpu" or len(noise) < 2:
+        """The guides. A processor sees each picture alone and laid out alike, for the sake of last digits."""
+        if self.training or noise.device.type != "cpu":
             yield from self.noise_backbone.steps(noise)
             return
         alone = [self.noise_backbone.steps(one) for one in noise.contiguous()[:, None]]
@@ -328,8 +328,8 @@ class NfaVit(nn.Module):
 
 def check_input(image: Tensor) -> None:
     """Refuse what the network cannot see."""
-    if image.dim() != 4 or image.shape[1] != 3:
-        raise BadShape("NFA-ViT sees batches of RGB", wanted="(N, 3, H, W)", got=tuple(image.shape))
+    if image.dim() != 4 or image.shape[1] != 3 or not len(image):
+        raise BadShape("NFA-ViT sees batches of RGB", wanted="(N, 3, H, W), N at least 1", got=tuple(image.shape))
     if min(image.shape[-2:]) < SMALLEST_SIDE:
         raise BadShape(
             "the picture is too small for four stages", wanted=f"sides of at least {SMALLEST_SIDE}",
@@ -444,6 +444,21 @@ class NfaVitDetector(Detector):
     def __init__(self, setting: str | None = None) -> None:
         super().__init__(setting)
         self.showing = Showing(fit="tile", side=512, overlap=64) if self.setting == "nano" else Showing()
+
+    @property
+    def fit(self) -> Fit:
+        """How a picture is shown."""
+        return self.showing.fit
+
+    @property
+    def side(self) -> int:
+        """Of what it is shown in."""
+        return self.showing.side
+
+    @property
+    def overlap(self) -> int:
+        """Of tiles."""
+        return self.showing.overlap
 
     @property
     def guidance(self) -> int | None:

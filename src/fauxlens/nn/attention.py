@@ -138,7 +138,7 @@ def _grouped(query: Tensor, key: Tensor, value: Tensor, reduction: int, rate: in
 
     def by_group(grid: Tensor, cell: int) -> Tensor:
         split = grid.reshape(n, rows, rate, cell, columns, rate, cell, heads, d)
-        return split.permute(0, 2, 5, 7, 1, 3, 4, 6, 8).reshape(n * rate * rate, heads, -1, d)
+        return split.permute(0, 2, 5, 7, 1, 3, 4, 6, 8).reshape(n * rate**2, heads, rows * columns * cell**2, d)
 
     attended = F.scaled_dot_product_attention(by_group(query, reduction), by_group(key, 1), by_group(value, 1))
     split = attended.reshape(n, rate, rate, heads, rows, reduction, columns, reduction, d)

@@ -44,6 +44,7 @@ def folded_attention(
     n, height, width, dim = grid.shape
     heads, d = key.shape[3:]
     rows, columns = height // (RATE * reduction), width // (RATE * reduction)
+    in_group = rows * columns
     key, value = _by_group(key) * d**-0.5, _by_group(value)
     of_query, of_projection = query.weight.view(heads, d, dim), projection.weight.view(-1, heads, d)
     keys = torch.einsum("nabhkd,hdc->nabhkc", key, of_query).flatten(3, 4)
@@ -52,9 +53,9 @@ def folded_attention(
     values = (torch.einsum("nabhkd,chd->nabhkc", value, of_projection) + projection.bias / heads).flatten(3, 4)
     split = grid.reshape(n, rows, RATE, reduction, columns, RATE, reduction, dim)
     if torch.is_grad_enabled():
-        places = split.permute(0, 2, 5, 1, 3, 4, 6, 7).reshape(n * RATE**2, -1, dim)
+        places = split.permute(0, 2, 5, 1, 3, 4, 6, 7).reshape(n * RATE**2, height * width // RATE**2, dim)
         weights = torch.baddbmm(addend.flatten(0, 2)[:, None], places, keys.flatten(0, 2).transpose(1, 2))
-        weights = weights.view(*weights.shape[:2], heads, -1).softmax(dim=-1).flatten(2)
+        weights = weights.view(*weights.shape[:2], heads, in_group).softmax(dim=-1).flatten(2)
         found = torch.bmm(weights, values.flatten(0, 2))
         found = found.view(n, RATE, RATE, rows, reduction, columns, reduction, dim)
         return found.permute(0, 3, 1, 4, 5, 2, 6, 7).reshape(grid.shape)
@@ -63,7 +64,7 @@ def folded_attention(
     shape = (n, rows, reduction, columns, reduction, dim)
     places = grid.new_empty(n, height * width // RATE**2, dim)
     weights = grid.new_empty(n, places.shape[1], keys.shape[3])
-    by_head = weights.view(n, places.shape[1], heads, -1)
+    by_head = weights.view(n, places.shape[1], heads, in_group)
     for row in range(RATE):
         for column in range(RATE):
             places.view(shape).copy_(split[:, :, row, :, :, column])
@@ -79,4 +80,4 @@ def _by_group(keys: Tensor) -> Tensor:
     """(N, h, w, heads, d) -> (N, RATE, RATE, heads, keys of a group, d)."""
     n, rows, columns, heads, d = keys.shape
     split = keys.reshape(n, rows // RATE, RATE, columns // RATE, RATE, heads, d)
-    return split.permute(0, 2, 4, 5, 1, 3, 6).reshape(n, RATE, RATE, heads, -1, d)
+    return split.permute(0, 2, 4, 5, 1, 3, 6).reshape(n, RATE, RATE, heads, rows * columns // RATE**2, d)
