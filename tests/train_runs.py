@@ -2,21 +2,27 @@
 
 python train_runs.py killed FOLDER SAVES       trains with one worker and kills itself after so many checkpoints
 python train_runs.py stopped FOLDER SAVES      the same, but it and its workers are asked to stop
+python train_runs.py limited FOLDER BYTES      trains where no file may be longer, then where they may
+python train_runs.py filled FOLDER             trains in FOLDER/small, a small file system: before it is full, and while
 python train_runs.py together FOLDER           one of the processes of a training (RANK and WORLD_SIZE say which)
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from fauxlens.core.errors import FauxlensError
+from fauxlens.core.files import sha256_of
 from fauxlens.core.settings import settings_from
 from fauxlens.manifest.manifest import Manifest
 from fauxlens.train import loop
@@ -124,6 +130,70 @@ def killed(folder: Path, saves: int, *, asked: bool) -> None:
     train(recipe, folder=folder / "killed", manifest=small_set(folder), progress=progress)
 
 
+def limited(folder: Path, size: int) -> None:
+    """One step; then on where no file may be longer than `size`; then on where they may. Each tells how it ended."""
+    import resource
+
+    manifest = small_set(folder)
+    told_of(folder / "run", manifest, steps=1)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write that is too long is an error then, as on a full disk
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        told_of(folder / "run", manifest, aloud=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        for line in _HEARD:
+            print(line, flush=True)
+    told_of(folder / "run", manifest)
+
+
+def filled(folder: Path) -> None:
+    """One step; then on, twice, with every byte of the file system taken; then on with room."""
+    manifest = small_set(folder)
+    told_of(folder / "small" / "run", manifest, steps=1)
+    with suppress(OSError), (folder / "small" / "fill").open("wb", buffering=0) as stream:
+        while stream.write(bytes(512)):
+            pass
+    told_of(folder / "small" / "run", manifest)
+    told_of(folder / "small" / "run", manifest)
+    (folder / "small" / "fill").unlink()
+    told_of(folder / "small" / "run", manifest)
+
+
+_HEARD: list[str] = []
+
+
+def told_of(folder: Path, manifest: Manifest, *, steps: int | None = None, aloud: bool = True) -> None:
+    """Train, and tell in a line of JSON how it ended and what is in the folder; `aloud` is at once."""
+    recipe = verdict_recipe(
+        validate={"metrics": ["accuracy", "AUC"], "best": "accuracy"},
+        running={"workers": 0, "log_every": 1, "save_minutes": 0.0},
+    )
+    runs: list[_Run] = []
+    honest = _Run.go
+
+    def seen(run: _Run, *given: Any, **named: Any) -> Any:
+        runs.append(run)
+        return honest(run, *given, **named)
+
+    loop._Run.go = seen  # type: ignore[method-assign]
+    found: dict[str, Any] = {}
+    try:
+        found["finished"] = train(recipe, folder=folder, manifest=manifest, steps=steps).finished
+    except FauxlensError as fault:
+        found |= {"error": fault.kind, "where": fault.where, "said": fault.what, "hint": fault.hint}
+    finally:
+        loop._Run.go = honest  # type: ignore[method-assign]
+    found["step"] = runs[-1].position.step if runs else None
+    found["remarks"] = [*runs[-1].remarks, *runs[-1].journal.faults] if runs else []
+    found["kept"] = sha256_of(folder / "checkpoint.pt")
+    found["parts"] = [one.name for one in folder.rglob("*.part")]
+    _HEARD[:] = [json.dumps(found)]
+    if aloud:
+        print(_HEARD[0], flush=True)
+
+
 def together(folder: Path) -> None:
     """Gradients, validation and a short training as one of several processes; the first one writes what came of it."""
     manifest = small_set(folder / os.environ.get("RANK", "0"))
@@ -160,5 +230,9 @@ if __name__ == "__main__":
     loop.write_page = lambda *_, **__: Path()  # drawing takes longer than training here
     if sys.argv[1] in ("killed", "stopped"):
         killed(Path(sys.argv[2]), int(sys.argv[3]), asked=sys.argv[1] == "stopped")
+    elif sys.argv[1] == "limited":
+        limited(Path(sys.argv[2]), int(sys.argv[3]))
+    elif sys.argv[1] == "filled":
+        filled(Path(sys.argv[2]))
     else:
         together(Path(sys.argv[2]))

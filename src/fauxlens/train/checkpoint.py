@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from fauxlens.core.errors import BadWeights, OtherPlan, WorkError
 from fauxlens.core.files import atomic_path, sha256_of, write_json
 from fauxlens.core.version import __version__
 from fauxlens.detectors.detector import Detector
+from fauxlens.detectors.table import detector_class
 from fauxlens.manifest.manifest import Manifest
 from fauxlens.train.recipe import Recipe
 
@@ -151,6 +152,45 @@ def check_same(
     return remarks
 
 
+def check_network(found: Mapping[str, Any], path: Path, recipe: Recipe, network: nn.Module) -> None:
+    """Refuse weights of another detector, another setting of it or other shapes: nothing could go on with them."""
+    hint = "train into another folder, with --start FILE to begin with weights that fit"
+    before = _named(found["recipe"]["detector"], found["recipe"].get("setting"))
+    now = _named(recipe.detector, recipe.setting)
+    if before != now:
+        raise OtherPlan(
+            "the run was begun with another detector, which --other-recipe cannot change", where=path, wanted=before,
+            got=now, hint=hint,
+        )  # fmt: skip
+    there = {name: tuple(tensor.shape) for name, tensor in found["network"].items()}
+    here = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    other = sorted(name for name in there.keys() | here.keys() if there.get(name) != here.get(name))
+    if other:
+        raise OtherPlan(
+            f"the run was begun with another network: {len(other):,} of its tensors are others", where=path,
+            wanted=_tensor(other[0], there), got=_tensor(other[0], here), hint=hint,
+        )  # fmt: skip
+
+
+def other_optimiser(found: Mapping[str, Any], recipe: Recipe, optimiser: torch.optim.Optimizer) -> str | None:
+    """Why an optimiser cannot take over what the one before had gathered, in words; None where it can."""
+    before, now = found["recipe"]["optimiser"]["name"], recipe.optimiser.name
+    if before != now:
+        return f"it was {before}, and is {now}"
+    groups, gathered = found["optimiser"]["param_groups"], found["optimiser"]["state"]
+    sizes = [len(group["params"]) for group in groups]
+    wanted = [len(group["params"]) for group in optimiser.param_groups]
+    if sizes != wanted:
+        return f"its parameters were grouped {sizes}, and are {wanted}"
+    numbers = [number for group in groups for number in group["params"]]
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+    for number, parameter in zip(numbers, parameters, strict=True):
+        for kept in gathered.get(number, {}).values():
+            if isinstance(kept, Tensor) and kept.dim() and kept.shape != parameter.shape:
+                return "its parameters were others"
+    return None
+
+
 def restore_chance(states: Sequence[Mapping[str, Any]], rank: int, world: int, device: torch.device) -> list[str]:
     """Put this process's chance back; with another number of processes it cannot be, and the remark says so."""
     if rank < len(states):
@@ -161,7 +201,11 @@ def restore_chance(states: Sequence[Mapping[str, Any]], rank: int, world: int, d
 
 
 def write_weights(path: Path, state: Mapping[str, Tensor]) -> str:
-    """Tensors as safetensors, the same bytes for the same numbers; gives the digest."""
+    """Tensors as safetensors, the same bytes for the same numbers; gives the digest.
+
+    When that fails, the file that was there before is as it was, and the error says so.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     try:
@@ -172,10 +216,12 @@ def write_weights(path: Path, state: Mapping[str, Tensor]) -> str:
                 temporary,
                 {"format": "pt"},
             )
-    except OSError as fault:
-        raise WorkError("the weights could not be written", where=path, got=fault, hint="make room on the disk") from (
-            fault
-        )
+    except (OSError, SafetensorError) as fault:  # what the library cannot write is an error of its own kind
+        kept = f"those before ({path.name}) are as they were" if path.exists() else "there were none before"
+        raise WorkError(
+            f"the weights could not be written; {kept}", where=path, got=fault,
+            hint="make room on the disk; the same command goes on from the checkpoint",
+        ) from fault  # fmt: skip
     return sha256_of(path)
 
 
@@ -193,35 +239,47 @@ def release(
     path = folder / WEIGHTS
     sha256 = write_weights(path, state)
     best = folder / BEST
-    write_json(
-        folder / CARD,
-        {
-            "detector": detector.card.name,
-            "setting": detector.setting,
-            "title": detector.card.title,
-            "file": path.name,
-            "sha256": sha256,
-            "best_file": best.name if best.is_file() else None,
-            "best_sha256": sha256_of(best) if best.is_file() else None,
-            "parameters": sum(parameter.numel() for parameter in detector.network.parameters()),
-            "recipe": recipe.name,
-            "recipe_digest": recipe.digest,
-            "settings": _plain_settings(recipe),
-            "manifest": manifest.name,
-            "manifest_digest": digest,
-            "licences": sorted({str(value) for (value,) in manifest.count("licence")}),
-            "epochs": position.epoch,
-            "steps": position.step,
-            "samples": position.samples,
-            "skipped": position.skipped,
-            "seconds": round(position.seconds, 1),
-            "averaged": recipe.average is not None,
-            "validation": position.validated,
-            "best": position.best,
-            "written_by": f"fauxlens {__version__}, torch {torch.__version__}",
-        },
-    )
+    card = {
+        "detector": detector.card.name,
+        "setting": detector.setting,
+        "title": detector.card.title,
+        "file": path.name,
+        "sha256": sha256,
+        "best_file": best.name if best.is_file() else None,
+        "best_sha256": sha256_of(best) if best.is_file() else None,
+        "parameters": sum(parameter.numel() for parameter in detector.network.parameters()),
+        "recipe": recipe.name,
+        "recipe_digest": recipe.digest,
+        "settings": _plain_settings(recipe),
+        "manifest": manifest.name,
+        "manifest_digest": digest,
+        "licences": sorted({str(value) for (value,) in manifest.count("licence")}),
+        "epochs": position.epoch,
+        "steps": position.step,
+        "samples": position.samples,
+        "skipped": position.skipped,
+        "seconds": round(position.seconds, 1),
+        "averaged": recipe.average is not None,
+        "validation": position.validated,
+        "best": position.best,
+        "written_by": f"fauxlens {__version__}, torch {torch.__version__}",
+    }
+    try:
+        write_json(folder / CARD, card)
+    except OSError as fault:
+        raise WorkError(
+            f"the card could not be written; the weights ({path.name}) are whole", where=folder / CARD, got=fault,
+            hint="make room on the disk; the same command writes both again",
+        ) from fault  # fmt: skip
     return path
+
+
+def _named(detector: str, setting: str | None) -> str:
+    return f"{detector} ({setting or detector_class(detector).settings[0]})"
+
+
+def _tensor(name: str, shapes: Mapping[str, tuple[int, ...]]) -> str:
+    return f"{name} {list(shapes[name])}" if name in shapes else f"no {name}"
 
 
 def _plain_settings(recipe: Recipe) -> dict[str, Any]:

@@ -12,11 +12,12 @@ asked to stop or killed, is the run in one piece. On a processor, with one proce
 
 from __future__ import annotations
 
+import errno
 import math
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing, nullcontext, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from fauxlens.core.errors import BadSetting, Interrupted, OtherPlan, OutOfMemory, WorkError
+from fauxlens.core.errors import BadSetting, FauxlensError, Interrupted, OtherPlan, OutOfMemory, WorkError
 from fauxlens.core.files import write_json
 from fauxlens.core.progress import Progress, silent
 from fauxlens.core.seeds import seed_for
@@ -53,6 +54,8 @@ from fauxlens.train.weights import Average, Frozen, Swapped, optimiser_for
 from fauxlens.work.stop import Stop, listening
 
 _PAGE_SECONDS = 60.0
+
+_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}  # no system without quotas has the last
 
 _PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -102,6 +105,7 @@ def train(
     """
     folder = Path(folder)
     with (
+        _room_for(folder),
         joined(device) as ranks,
         listening() as stop,
         alone_in(folder, (CHECKPOINT,), first=ranks.first),
@@ -188,7 +192,7 @@ class _Run:
             said = checkpoints.check_same(
                 found, path, self.recipe, self.digest, other_recipe=other_recipe, other_data=other_data
             )
-            self._restore(found)
+            said += self._restore(found, path)
             said += checkpoints.restore_chance(found["chance"], self.ranks.rank, self.ranks.world, self.ranks.device)
             self.journal.rewind(self.position.step)
             self._remark(f"goes on at step {self.position.step:,}", *said)
@@ -333,20 +337,34 @@ class _Run:
             self.ranks.share_first(self.network.buffers())
             facts = {"detector": self.detector.card.name, "recipe": self.recipe.name, "epoch": at.epoch}
             found = validate(
-                self.detector, self.checks, plan, self.recipe.data, self.ranks, facts=facts, save=self.folder / name
-            )
+                self.detector, self.checks, plan, self.recipe.data, self.ranks, facts=facts, save=self.folder / name,
+                remark=self._remark,
+            )  # fmt: skip
             score = score_of(found, plan.best) if plan.best else math.nan
             is_best = math.isfinite(score) and (at.best is None or score > at.best)
-            if is_best:
+            if is_best and self._keep_best():
                 at.best = score
-                if self.ranks.first:
-                    checkpoints.write_weights(self.folder / BEST, self.network.state_dict())
+            elif is_best:  # the best is what lies in the file: the next that beats it is tried again
+                is_best = False
         at.validated = found
         if self.recipe.schedule.shape == "plateau":
             self.plateau.tell(score, self.recipe.schedule)
         self.journal.note(
             "validation", at.step, {"epoch": at.epoch, **found, "predictions": name.as_posix(), "best": is_best}
         )
+
+    def _keep_best(self) -> bool:
+        """Write the weights of now as the best; whether it went well. A full disk is no reason to end."""
+        failed: WorkError | None = None
+        if self.ranks.first:
+            try:
+                checkpoints.write_weights(self.folder / BEST, self.network.state_dict())
+            except WorkError as fault:
+                failed = fault
+        failed = self.ranks.from_first(failed)
+        if failed is not None:
+            self._remark(failed.message)
+        return failed is None
 
     def _is_over(self) -> bool:
         """Whether training ends: all epochs are done, or the rate of a plateau has fallen far enough."""
@@ -366,22 +384,27 @@ class _Run:
 
     def _finished(self) -> Trained:
         self._save(must=True)
-        weights = None
+        weights: Path | None = None
+        failed: WorkError | None = None
         if self.ranks.first:
-            with Swapped(self.network, self.average):
-                weights = checkpoints.release(
-                    self.folder, self.detector, self.recipe, manifest=self.manifest, digest=self.digest,
-                    position=self.position, state=self.network.state_dict(),
-                )  # fmt: skip
+            try:
+                with Swapped(self.network, self.average):
+                    weights = checkpoints.release(
+                        self.folder, self.detector, self.recipe, manifest=self.manifest, digest=self.digest,
+                        position=self.position, state=self.network.state_dict(),
+                    )  # fmt: skip
+            except WorkError as fault:
+                failed = fault
+        failed = self.ranks.from_first(failed)
+        if failed is not None:
+            raise failed
         self.journal.note(END, self.position.step, {"epoch": self.position.epoch})
         return self._trained(finished=True, weights=weights)
 
     def _trained(self, *, finished: bool, weights: Path | None) -> Trained:
-        found = Trained(
-            self.folder, finished, replace(self.position), self.loss, weights, tuple(self.remarks)
-        )  # fmt: skip
+        found = Trained(self.folder, finished, replace(self.position), self.loss, weights, ())
         self._draw_page(found.sentence, again=True)
-        return found
+        return replace(found, remarks=(*self.remarks, *self.journal.faults))
 
     # Checkpoints.
 
@@ -422,25 +445,41 @@ class _Run:
         now = time.monotonic()
         if self.ranks.first and self.recipe.running.page and (again or now - self.drawn >= _PAGE_SECONDS):
             self.drawn = now
-            with suppress(OSError):
+            try:
                 write_page(self.folder, self.recipe, sentence=sentence)
+            except OSError as fault:
+                text = f"{self.folder / PAGE}: the page could not be drawn anew ({fault.strerror})"
+                if text not in self.remarks:  # once is enough: it is tried every minute
+                    self._remark(text)
 
-    def _restore(self, found: dict[str, Any]) -> None:
+    def _restore(self, found: dict[str, Any], path: Path) -> list[str]:
+        """Put everything where the checkpoint says; gives remarks on what another recipe leaves no place for."""
+        remarks = []
+        checkpoints.check_network(found, path, self.recipe, self.network)
         self.network.load_state_dict(found["network"])
-        chosen = [{name: value for name, value in group.items() if name != "params"}
-                  for group in self.optimiser.param_groups]  # fmt: skip
-        self.optimiser.load_state_dict(found["optimiser"])
-        for group, values in zip(self.optimiser.param_groups, chosen, strict=True):
-            group.update(values)  # the recipe's, should it be another one now
-        self.scaler.load_state_dict(found["scaler"])
+        differs = checkpoints.other_optimiser(found, self.recipe, self.optimiser)
+        if differs is None:
+            chosen = [{name: value for name, value in group.items() if name != "params"}
+                      for group in self.optimiser.param_groups]  # fmt: skip
+            self.optimiser.load_state_dict(found["optimiser"])
+            for group, values in zip(self.optimiser.param_groups, chosen, strict=True):
+                group.update(values)  # the recipe's, should it be another one now
+        else:
+            remarks.append(f"the optimiser begins anew, without what it had gathered: {differs}")
+        if found["scaler"]:  # empty where it was not needed, as without float16
+            self.scaler.load_state_dict(found["scaler"])
         if self.average is not None and found["average"] is not None:
             self.average.load_state_dict(found["average"])
+        elif self.recipe.average is not None:
+            self.average = Average(self.network, self.recipe.average)
+            remarks.append("the average begins with the weights that the checkpoint holds")
         self.position = Position(**found["position"])
         self.plateau = Plateau(**found["plateau"])
         self.loss = float(found["loss"])
         micro = self.recipe.running.micro_batch
         if micro is not None and (self.position.micro_batch is None or micro < self.position.micro_batch):
             self.position.micro_batch = micro
+        return remarks
 
     # The rest.
 
@@ -572,6 +611,20 @@ class _Clock:
         found = {"images_per_second": round(self.pictures / spent, 3), "waited": round(self.waited / spent, 4)}
         self.begun, self.waited, self.pictures = time.perf_counter(), 0.0, 0
         return found
+
+
+@contextmanager
+def _room_for(folder: Path) -> Iterator[None]:
+    """A full disk that nothing else has told of (no lock, no journal to go on with) is told with its place."""
+    try:
+        yield
+    except OSError as fault:
+        if isinstance(fault, FauxlensError) or fault.errno not in _FULL:
+            raise
+        raise WorkError(
+            "there is no room for what a training writes", where=fault.filename or folder, got=fault.strerror,
+            hint="make room on the disk; the same command goes on from the checkpoint",
+        ) from fault  # fmt: skip
 
 
 def _first_without_chance(feed: Iterator[Batch]) -> Iterator[Batch]:

@@ -7,7 +7,7 @@ process asks about every n-th picture; rows and tallies are joined, so the numbe
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -61,10 +61,12 @@ def validate(
     *,
     facts: Mapping[str, Any],
     save: Path | None = None,
+    remark: Callable[[str], None] | None = None,
 ) -> dict[str, float]:
     """Ask about every picture once; gives the numbers of `plan` by name, the same in every process.
 
-    `save` is where the predictions go (without masks); numbers that do not exist, as of one class only, are nan.
+    `save` is where the predictions go (without masks); numbers that do not exist, as of one class only, are nan. When
+    that file cannot be written, `remark` is told, and the numbers are given all the same; without it that is an error.
     """
     mine = range(ranks.rank, len(pictures), ranks.world)
     rows, tally = _asked(detector, pictures, mine, masks=showing.masks)
@@ -76,7 +78,12 @@ def validate(
             ordered[rank :: ranks.world] = part
         predictions = predictions_of(ordered, Path() if save is None else save.parent, facts)
         if save is not None:
-            predictions.save(save)
+            try:
+                predictions.save(save)
+            except OSError as fault:
+                if remark is None:
+                    raise
+                remark(f"{save}: what was said of each picture could not be kept ({fault})")
         found = _numbers(predictions, pictures, plan, showing)
         if showing.masks:
             whole = PixelTally()
