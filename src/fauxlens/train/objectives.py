@@ -20,12 +20,17 @@ trufor-mask      TruFor's second stage: dice and weighted cross-entropy
 trufor-confidence  TruFor's third: how far the mask can be relied on, and the verdict
 noiseprint       traces of one camera alike, of others not
 own-noise        the same without knowing cameras: the quarters of one picture alike
+
+Of every objective here the losses of a batch's micro-batches, each counted by its share of the pictures, add up to the
+loss of the batch, and so do their gradients: what is taught by some rows or pixels only is divided by how many of them
+the whole batch has, and what compares pictures goes through the gradient cache. That is of the loss; a network whose
+batch norms are in training sees parts all the same.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -91,7 +96,7 @@ class Objective(ABC):
 
     @abstractmethod
     def __call__(self, output: Output, batch: Batch) -> Losses:
-        """The losses of what the network said of a batch."""
+        """The losses of what the network said of a batch, or of a part whose losses count by `batch.share`."""
 
     def show(self, network: nn.Module, image: Tensor) -> Shown:
         """Ask the network about prepared pictures."""
@@ -209,11 +214,15 @@ class Place(Objective):
     def __call__(self, output: Output, batch: Batch) -> Losses:
         """All three, as means."""
         mask = _told(output, "mask")
-        truth = F.adaptive_avg_pool2d(masks_of(batch), (mask.shape[-2], mask.shape[-1]))
-        taught = truth.flatten(1).amax(dim=1) > 0.5
+        side = mask.shape[-2], mask.shape[-1]
+        truth = F.adaptive_avg_pool2d(masks_of(batch), side)
+
+        def forged(one: Batch) -> Tensor:
+            return F.adaptive_avg_pool2d(masks_of(one), side).flatten(1).amax(dim=1) > 0.5
+
         return _losses(
             mask=(1.0, mask_loss(mask, truth)),
-            dice=(self.dice_weight, mean_over_all(dice(mask, truth)[taught]) + 0.0 * mask.sum()),
+            dice=(self.dice_weight, _taught_mean(dice(mask, truth), batch, forged) + 0.0 * mask.sum()),
             verdict=(self.verdict_weight, verdict_loss(_told(output, "logit"), batch.label)),
         )
 
@@ -233,16 +242,16 @@ class Classes(Objective):
 
     def __call__(self, output: Output, batch: Batch) -> Losses:
         """The mean over the rows that have a class, in all processes."""
-        return _losses(classes=(1.0, self._loss(output, batch, batch.target >= 0)))
+        return _losses(classes=(1.0, self._loss(output, batch, lambda one: one.target >= 0)))
 
-    def _loss(self, output: Output, batch: Batch, taught: Tensor) -> Tensor:
-        scores = _told(output, "generators").float()
+    def _loss(self, output: Output, batch: Batch, rows: Callable[[Batch], Tensor]) -> Tensor:
+        scores, taught = _told(output, "generators").float(), rows(batch)
         if bool(taught.any()) and int(batch.target.max()) >= scores.shape[1]:
             raise BadShape("more classes than outputs", wanted=f"classes 0 to {scores.shape[1] - 1}",
                            got=int(batch.target.max()))  # fmt: skip
         each = F.cross_entropy(scores[taught], batch.target[taught], reduction="none", label_smoothing=self.smoothing)
         # With no row at all the sum is 0, but still part of the graph.
-        return mean_over_all(each) + 0.0 * scores.sum()
+        return mean_over_all(each, whole=rows(batch.whole).sum(), share=batch.share) + 0.0 * scores.sum()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,7 +260,7 @@ class Identify(Classes):
 
     def __call__(self, output: Output, batch: Batch) -> Losses:
         """The mean over the fakes that have a class, in all processes."""
-        return _losses(classes=(1.0, self._loss(output, batch, (batch.target >= 0) & (batch.label > 0.5))))
+        return _losses(classes=(1.0, self._loss(output, batch, lambda one: (one.target >= 0) & (one.label > 0.5))))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -409,11 +418,14 @@ class Mvss(Objective):
         mask, edges, truth = _told(output, "mask"), _told(output, "edges"), masks_of(batch)
         border = edge_band(truth, self.edge_width)
         border = F.adaptive_max_pool2d(border, edges.shape[-2:])
-        taught = batch.label > 0.5 if self.forged_only else torch.ones_like(batch.label, dtype=torch.bool)
+
+        def taught(one: Batch) -> Tensor:
+            return one.label > 0.5 if self.forged_only else torch.ones_like(one.label, dtype=torch.bool)
+
         return _losses(
-            mask=(self.mask_weight, mean_over_all(dice(mask, truth)[taught])),
+            mask=(self.mask_weight, _taught_mean(dice(mask, truth), batch, taught)),
             verdict=(self.verdict_weight, verdict_loss(_told(output, "logit"), batch.label)),
-            edge=(self.edge_weight, mean_over_all(dice(edges, border)[taught])),
+            edge=(self.edge_weight, _taught_mean(dice(edges, border), batch, taught)),
         )
 
 
@@ -436,9 +448,13 @@ class TruForMask(Objective):
     def __call__(self, output: Output, batch: Batch) -> Losses:
         """Both."""
         mask, truth = _told(output, "mask").float(), masks_of(batch)
-        weight = torch.where(truth > 0.5, self.forged_weight, self.real_weight)
-        entropy = mean_over_all(F.binary_cross_entropy_with_logits(mask, truth, reduction="none"), weight)
+        each = F.binary_cross_entropy_with_logits(mask, truth, reduction="none")
+        whole = self._weight(masks_of(batch.whole)).sum()
+        entropy = mean_over_all(each, self._weight(truth), whole=whole, share=batch.share)
         return _losses(dice=(self.dice_weight, dice(mask, truth).mean()), entropy=(self.entropy_weight, entropy))
+
+    def _weight(self, truth: Tensor) -> Tensor:
+        return torch.where(truth > 0.5, self.forged_weight, self.real_weight)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -552,6 +568,11 @@ def masks_of(batch: Batch) -> Tensor:
     if batch.mask is None:
         raise BadSetting("this objective learns from masks", got="samples without", hint="set `masks = true`")
     return batch.mask
+
+
+def _taught_mean(each: Tensor, batch: Batch, taught: Callable[[Batch], Tensor]) -> Tensor:
+    """The mean of `each` (N,) over the pictures that `taught` picks, of which the whole batch is asked as well."""
+    return mean_over_all(each[taught(batch)], whole=taught(batch.whole).sum(), share=batch.share)
 
 
 def _losses(**parts: tuple[float, Tensor]) -> Losses:
