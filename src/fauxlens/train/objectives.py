@@ -41,6 +41,7 @@ from torch import Tensor, nn
 from fauxlens.core.errors import BadSetting, BadShape
 from fauxlens.core.names import look_up
 from fauxlens.core.settings import settings_from
+from fauxlens.detectors.card import Task  # at run time: settings are read by the types of all that a class has
 from fauxlens.detectors.prediction import Output
 from fauxlens.train.contrast import as_one_share, contrastive, gathered, mean_over_all, trace_contrast
 
@@ -93,6 +94,17 @@ class Objective(ABC):
 
     whole_batch: ClassVar[bool] = False
     """Whether pictures are compared with each other: micro-batches then need the gradient cache."""
+    tasks: ClassVar[tuple[Task, ...]] = ()
+    """What a detector must be for, to tell what this looks at; with `localise` the samples need masks."""
+    needs: ClassVar[tuple[str, ...]] = ()
+    """The parts of a network that this asks for."""
+    least_copies: ClassVar[int] = 1
+    """How many copies of each picture there must be."""
+
+    def check(self, network: nn.Module) -> None:
+        """Complain of a network that this cannot ask; before anything is shown to it."""
+        for name in self.needs:
+            _part(network, name)
 
     @abstractmethod
     def __call__(self, output: Output, batch: Batch) -> Losses:
@@ -116,6 +128,7 @@ class Teaching(nn.Module):
     def __init__(self, network: nn.Module, objective: Objective) -> None:
         super().__init__()
         self.network, self.objective = network, objective
+        objective.check(network)
         objective.freeze(network)
 
     def train(self, mode: bool = True) -> Teaching:
@@ -155,6 +168,7 @@ def shown(output: Output) -> Shown:
 class Detect(Objective):
     """Cross-entropy of the verdict; `smoothing` as of two classes: 0.1 makes targets of 0.05 and 0.95."""
 
+    tasks: ClassVar[tuple[Task, ...]] = ("detect",)
     smoothing: float = 0.0
 
     def __post_init__(self) -> None:
@@ -169,6 +183,8 @@ class Detect(Objective):
 class Localise(Objective):
     """Cross-entropy of the mask."""
 
+    tasks: ClassVar[tuple[Task, ...]] = ("localise",)
+
     def __call__(self, output: Output, batch: Batch) -> Losses:
         """The mean over all pixels of the batch."""
         return _losses(mask=(1.0, mask_loss(_told(output, "mask"), masks_of(batch))))
@@ -181,6 +197,7 @@ class DetectLocalise(Objective):
     The paper says that both count alike, the released code halves the verdict.
     """
 
+    tasks: ClassVar[tuple[Task, ...]] = ("detect", "localise")
     weights: Literal["paper", "published"] | tuple[float, float] = "published"
 
     def __post_init__(self) -> None:
@@ -204,6 +221,7 @@ class Place(Objective):
     Dice is learnt from pictures with something forged in them: of an empty mask it punishes any probability at all.
     """
 
+    tasks: ClassVar[tuple[Task, ...]] = ("detect", "localise")
     dice_weight: float = 0.5
     verdict_weight: float = 0.5
 
@@ -235,6 +253,7 @@ MASK_AND_VERDICT: dict[str, tuple[float, float]] = {"paper": (1.0, 1.0), "publis
 class Classes(Objective):
     """Cross-entropy of several classes; rows without a class (-1) teach nothing."""
 
+    tasks: ClassVar[tuple[Task, ...]] = ("identify",)
     smoothing: float = 0.0
 
     def __post_init__(self) -> None:
@@ -267,6 +286,8 @@ class Identify(Classes):
 class Agree(Objective):
     """Smoothed cross-entropy of the first copy, and `weight` times the Jensen-Shannon divergence between all copies."""
 
+    tasks: ClassVar[tuple[Task, ...]] = ("detect",)
+    least_copies: ClassVar[int] = 2
     smoothing: float = 0.1
     weight: float = 12.0
 
@@ -276,7 +297,7 @@ class Agree(Objective):
 
     def __call__(self, output: Output, batch: Batch) -> Losses:
         """Both, as means over pictures."""
-        if batch.copies < 2:
+        if batch.copies < self.least_copies:
             raise BadSetting("one copy has nothing to agree with", wanted="copies = 2 or more", got=batch.copies)
         logit = _told(output, "logit").float().reshape(batch.copies, len(batch))
         return _losses(
@@ -293,6 +314,7 @@ class SelfCon(Objective):
     """
 
     whole_batch: ClassVar[bool] = True
+    needs: ClassVar[tuple[str, ...]] = ("embeddings",)
     temperature: float = 0.07
     base: float = 0.07
     origin_weight: float = 1.0
@@ -332,6 +354,8 @@ class SelfCon(Objective):
 class SupCon(SelfCon):
     """The same contrasts with the end's embeddings alone: its views are the augmented copies of a picture."""
 
+    needs: ClassVar[tuple[str, ...]] = ()
+
     def show(self, network: nn.Module, image: Tensor) -> Shown:
         """The embedding of the end; of a network that has none, its features at length one."""
         if hasattr(network, "embeddings"):
@@ -352,6 +376,8 @@ class Head(Detect):
     above 1 the head tells families of fakes apart.
     """
 
+    tasks: ClassVar[tuple[Task, ...]] = ()
+    needs: ClassVar[tuple[str, ...]] = ("encoder", "classifier")
     running_norms: bool = True
     classes: int = 1
 
@@ -392,6 +418,7 @@ class Mvss(Objective):
     learnt from forged pictures alone, since dice of an empty mask punishes any probability at all.
     """
 
+    tasks: ClassVar[tuple[Task, ...]] = ("detect", "localise")
     mask_weight: float = 0.16
     verdict_weight: float = 0.04
     edge_weight: float = 0.8
@@ -404,12 +431,15 @@ class Mvss(Objective):
         if self.edge_width < 3 or self.edge_width % 2 == 0:
             raise BadSetting("edge_width is an odd number of pixels", wanted="3, 5, 7, ...", got=self.edge_width)
 
-    def show(self, network: nn.Module, image: Tensor) -> Shown:
-        """Edges and mask; the verdict is the mask's largest value."""
+    def check(self, network: nn.Module) -> None:
+        """There must be edges."""
         if not hasattr(network, "edges"):
             raise BadSetting(
                 "this network has no edges to learn", got=type(network).__name__, hint="take `detect-localise`"
             )
+
+    def show(self, network: nn.Module, image: Tensor) -> Shown:
+        """Edges and mask; the verdict is the mask's largest value."""
         edges, mask = network.maps(image)  # type: ignore[operator]
         return Shown(logit=mask.amax(dim=(1, 2, 3)), mask=mask, edges=edges)
 
@@ -436,6 +466,7 @@ class TruForMask(Objective):
     How the two are weighed against each other is not known to us: alike unless told otherwise.
     """
 
+    tasks: ClassVar[tuple[Task, ...]] = ("localise",)
     dice_weight: float = 1.0
     entropy_weight: float = 1.0
     real_weight: float = 0.5
@@ -464,6 +495,7 @@ class TruForConfidence(Objective):
     Only the parts named in `learns` do; the rest is frozen and in evaluation mode.
     """
 
+    tasks: ClassVar[tuple[Task, ...]] = ("detect", "localise")
     verdict_weight: float = 0.5
     learns: tuple[str, ...] = ("decode_head_conf", "detection")
 
@@ -501,6 +533,7 @@ class Noiseprint(Objective):
     """
 
     whole_batch: ClassVar[bool] = True
+    tasks: ClassVar[tuple[Task, ...]] = ("trace",)
     flatness: float = 0.0
 
     def __post_init__(self) -> None:
