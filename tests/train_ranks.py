@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from fauxlens.train.objectives import Objective, Shown, Teaching, read_objective
 
 NAMES = ("selfcon", "identify", "noiseprint", "detect", "trufor-mask")
 CACHED = "selfcon through the cache"
+IN_PARTS = ("identify in parts", "trufor-mask in parts")
 
 
 class Tiny(nn.Module):
@@ -45,9 +47,18 @@ def global_batch() -> Batch:
     return Batch(torch.randn(6, 3, 2, 2), mask, label, target, tuple("abcdef"))
 
 
-def learnt(objective: Objective, batch: Batch, *, cached: bool = False) -> tuple[nn.Module, Tensor]:
+def learnt(
+    objective: Objective, batch: Batch, *, cached: bool = False, in_parts: bool = False
+) -> tuple[nn.Module, Tensor]:
     """A network after one backward pass, and the total that was told."""
     network = Tiny()
+    if in_parts:
+        total = torch.zeros(())
+        for part in batch.split(2):
+            losses = objective(Teaching(network, objective).train()(part.image), part)
+            (losses.total * part.share).backward()
+            total += losses.total.detach() * part.share
+        return network, total
     if cached:
         return network, cached_backward(Teaching(network, objective).train(), batch, objective, size=2).total
     losses = objective(Teaching(network, objective).train()(batch.image), batch)
@@ -59,10 +70,12 @@ def work(rank: int, world: int, folder: str) -> None:
     """Save the averaged gradients and totals of this process's share of the batch."""
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=world)
-    share = global_batch().split(6 // world)[rank]
+    # A process knows nothing of the others' pictures.
+    share = replace(global_batch().split(6 // world)[rank], part_of=None)
     found = {}
-    for name in (*NAMES, CACHED):
-        network, total = learnt(read_objective({"name": name.partition(" ")[0]}), share, cached=name == CACHED)
+    for name in (*NAMES, CACHED, *IN_PARTS):
+        objective = read_objective({"name": name.partition(" ")[0]})
+        network, total = learnt(objective, share, cached=name == CACHED, in_parts=name in IN_PARTS)
         for parameter in network.parameters():
             if parameter.grad is not None:
                 distributed.all_reduce(parameter.grad)

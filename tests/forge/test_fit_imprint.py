@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -87,10 +88,31 @@ def test_only_real_photos_of_the_training_split_are_trained_on(photos: Photos) -
 
 
 def test_a_split_without_photos_is_said(manifest: Manifest) -> None:
-    with pytest.raises(BadManifest, match="no real photo of split 'val'"):
+    with pytest.raises(BadManifest, match="no real photo of split 'val'") as told:
         photos_of(manifest, FitPlan(check_split="val"))
-    with pytest.raises(BadManifest, match="large enough"):
+    assert told.value.got == "real photos of: devtest, train"
+    assert "fauxlens split" in str(told.value.hint)
+    assert "`check_split`" in str(told.value.hint)
+    with pytest.raises(BadManifest, match="no photo of split 'train' is large enough") as told:
         photos_of(manifest, FitPlan(tile=128))
+    assert told.value.got == "the shorter side is 40 at most"
+    assert "`tile`" in str(told.value.hint)
+
+
+def split_anew(manifest: Manifest, names: dict[str, str]) -> Manifest:
+    return manifest.with_columns("splits", {"split": [names[one] for one in manifest.column("split").to_pylist()]})
+
+
+def test_where_no_split_is_kept_for_it_the_validation_split_measures(manifest: Manifest, photos: Photos) -> None:
+    assert photos.check_split == "devtest"
+    usual = photos_of(split_anew(manifest, {"train": "train", "devtest": "val"}), PLAN)
+    assert usual.check_split == "val"
+    assert all(np.array_equal(one, other) for one, other in zip(usual.checks, photos.checks, strict=True))
+    # Neither what is learnt from, nor a split that was never asked for, takes the place of another.
+    with pytest.raises(BadManifest, match="no real photo of split 'devtest'"):
+        photos_of(split_anew(manifest, {"train": "train", "devtest": "test"}), PLAN)
+    with pytest.raises(BadManifest, match="no real photo of split 'devtest'"):
+        photos_of(split_anew(manifest, {"train": "val", "devtest": "test"}), replace(PLAN, train_split="val"))
 
 
 def test_batches_depend_on_family_and_step_alone(photos: Photos) -> None:

@@ -302,6 +302,14 @@ def test_the_whole_run_from_manifest_to_weights(tmp_path: Path) -> None:
     card = json.loads((tmp_path / "out" / "learned.json").read_text())
     assert card["data"] == {"photos": 2, "sources": {"drawn (CC0)": 2}}
     assert card["held_out"]["crops"] == 1
+    assert card["held_out"]["split"] == "test"
     recipe.write_text(recipe.read_text().replace('"test"', '"val"'))
-    with pytest.raises(BadManifest, match="no real photos with split 'val'"):
+    with pytest.raises(BadManifest, match="no real photos with split 'val'") as told:
         fit_learned.main(arguments)
+    assert told.value.got == "real photos of: test, train"
+    assert "fauxlens split" in str(told.value.hint)
+    assert "`held_out_split`" in str(told.value.hint)
+    recipe.write_text(recipe.read_text().replace("shorter_side = 48", "shorter_side = 4800"))
+    with pytest.raises(BadManifest, match="no photo of split 'train' is large enough") as told:
+        fit_learned.main(arguments)
+    assert "`shorter_side`" in str(told.value.hint)

@@ -167,6 +167,16 @@ def test_what_it_may_not_go_on_with(kind: str, manifest: Manifest, tmp_path: Pat
     assert go(folder=tmp_path / "none").remarks == ()
 
 
+@pytest.mark.parametrize("kind", PARTS)
+def test_a_manifest_with_the_usual_splits_will_do(kind: str, manifest: Manifest, tmp_path: Path) -> None:
+    usual = ["val" if split == "devtest" else "train" for split in manifest.column("split").to_pylist()]
+    recipe = small(kind, tmp_path)
+    found = train_part(recipe, folder=tmp_path / "run", manifest=manifest.with_columns("usual", {"split": usual}))
+    assert found.finished
+    card = json.loads(found.written[1].read_text())
+    assert card["check" if kind == "imprint" else "held_out"]["split"] == "val"
+
+
 @pytest.mark.slow
 def test_a_kill_loses_nothing_but_the_step(manifest: Manifest, tmp_path: Path) -> None:
     recipe = small("learned", tmp_path)

@@ -15,7 +15,7 @@ def test_gradients_of_two_processes_are_those_of_one(tmp_path: Path) -> None:
     torch.multiprocessing.spawn(train_ranks.work, args=(2, str(tmp_path)), nprocs=2)
     found = torch.load(tmp_path / "found.pt", weights_only=True)
     batch = train_ranks.global_batch()
-    for name in (*train_ranks.NAMES, train_ranks.CACHED):
+    for name in (*train_ranks.NAMES, train_ranks.CACHED, *train_ranks.IN_PARTS):
         network, total = train_ranks.learnt(read_objective({"name": name.partition(" ")[0]}), batch)
         wanted = {key: one.grad for key, one in network.named_parameters() if one.grad is not None}
         assert found[name].keys() == {*wanted, "total"}

@@ -15,12 +15,12 @@ from fauxlens.core.recipes import recipe_path
 from fauxlens.core.settings import settings_from, settings_to
 from fauxlens.manifest.manifest import Manifest
 from fauxlens.train.data import loader
-from fauxlens.train.loop import _Run
+from fauxlens.train.loop import _Run, train
 from fauxlens.train.order import epoch_order
 from fauxlens.train.parts import PARTS
 from fauxlens.train.ranks import Ranks
 from fauxlens.train.recipe import Recipe, detector_recipes, read_recipe, train_recipes, with_changes
-from train_runs import small_set
+from train_runs import small_recipe, small_set, verdict_recipe
 
 RECIPES = (
     "cnnspot", "embedded", "embedded-head", "genimage-deit-s", "genimage-resnet50", "genimage-swin-t",
@@ -157,6 +157,77 @@ def test_recipes_that_cannot_be_meant(tmp_path: Path) -> None:
         (tmp_path / "mine.toml").write_text(text.replace(before, after))
         with pytest.raises((BadSetting, UnknownName), match=said):
             read_recipe(tmp_path / "mine.toml")
+
+
+@pytest.mark.parametrize(
+    ("validate", "got", "step"),
+    [
+        ({"best": "macro_f"}, "macro_f", "Did you mean 'macro_f1'"),
+        ({"best": "AP"}, "AP", "add 'AP' to `metrics` in"),
+        ({"best": "AUX", "metrics": ["accuracy", "AUC"]}, "AUX", "Did you mean 'AUC'"),
+        ({"metrics": ["accuracy"]}, "AUC", "add 'AUC' to `metrics` in"),
+        ({"best": "identified"}, "identified", 'best = "" to keep the last weights alone'),
+    ],
+)
+def test_what_picks_the_best_weights_is_known_before_a_picture_is_read(
+    validate: dict[str, Any], got: str, step: str
+) -> None:
+    with pytest.raises(BadSetting, match="`best` is no number that is validated") as told:
+        small_recipe(validate=validate)
+    assert told.value.got == got
+    assert "accuracy" in str(told.value.wanted)
+    assert "macro_f1" in str(told.value.wanted)
+    assert step in str(told.value.hint)
+
+
+def test_numbers_that_can_pick_the_best_weights() -> None:
+    small_recipe(validate={"best": "false_alarm_area"})
+    small_recipe(validate={"best": "AP", "metrics": ["AP"]})
+    verdict_recipe(validate={"best": "", "metrics": []})
+    with pytest.raises(BadSetting, match="set `masks = true`"):
+        small_recipe(validate={"best": "macro_f1"}, data={"masks": False}, objective={"name": "detect"})
+    classes = {"target": "family", "classes": ["gan", "sd"]}
+    named = {"detector": "imaginet-identify", "objective": {"name": "identify"}, "data": classes}
+    verdict_recipe(**named, validate={"best": "identified"})
+    with pytest.raises(BadSetting, match="no number that is validated"):
+        verdict_recipe(**named, validate={"best": "AUC"})
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"objective": {"name": "place"}, "detector": "npr"}, "'place' does not fit npr"),
+        ({"objective": {"name": "noiseprint"}}, "'noiseprint' does not fit nfa-vit"),
+        ({"objective": {"name": "classes"}}, "'classes' does not fit nfa-vit"),
+        ({"data": {"masks": False}}, "'detect-localise' learns from masks"),
+        ({"objective": {"name": "agree"}}, "'agree' compares copies"),
+        ({"mixing": {"mixup": 0.5}}, "mixing is for verdicts on one copy"),
+        ({"mixing": {"cutmix": 1.0}, "objective": {"name": "detect"}}, "mixing is for verdicts on one copy"),
+    ],
+)
+def test_tables_that_do_not_fit_each_other(changed: dict[str, Any], said: str) -> None:
+    given = {"setting": None if "detector" in changed else "nano", **changed}
+    with pytest.raises(BadSetting, match=said) as told:
+        small_recipe(**given)
+    assert told.value.wanted
+    assert told.value.got
+    assert told.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("selfcon", "no part called 'embeddings'"), ("head", "no part called 'encoder'"), ("mvss", "no edges to learn"),
+     ("trufor-confidence", "no part called 'decode_head_conf'")],
+)  # fmt: skip
+def test_a_network_without_the_parts_is_refused_before_the_first_picture(
+    name: str, said: str, manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("a picture was read")
+
+    monkeypatch.setattr("fauxlens.train.data.Samples.__getitem__", never)
+    with pytest.raises(BadSetting, match=said):
+        train(small_recipe(objective={"name": name}), folder=tmp_path, manifest=manifest)
 
 
 def test_changes_on_top_and_what_a_digest_is_of() -> None:

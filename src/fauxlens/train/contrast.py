@@ -107,16 +107,19 @@ def as_one_share(loss: Tensor) -> Tensor:
     return loss if processes() == 1 else loss.detach() + processes() * (loss - loss.detach())
 
 
-def mean_over_all(values: Tensor, weight: Tensor | None = None) -> Tensor:
+def mean_over_all(
+    values: Tensor, weight: Tensor | None = None, *, whole: Tensor | None = None, share: float = 1.0
+) -> Tensor:
     """The mean of `values` over all processes, weighted where `weight` is given; 0 where nobody has any.
 
     Each process may have another number of them. The value told is this process's part times the number of processes,
-    so that the mean over processes is the mean. Over micro-batches of one process that holds only where all weigh the
-    same, as it does for every mean of means.
+    so that the mean over processes is the mean. Of a micro-batch, `whole` is what the values of all the process's batch
+    weigh together, known beforehand, and `share` how much of that batch it is: parts then add up to the mean of the
+    batch when each counts by its share, however unevenly the values lie among them.
     """
     weight = torch.ones_like(values) if weight is None else weight
-    total = weight.sum().detach()
+    total = (weight.sum() if whole is None else whole).detach().to(values.dtype, copy=True)
     if processes() > 1:
         distributed.all_reduce(total)
     # The least that can be told from nothing; a total of 0 has a sum of 0 above it.
-    return (values * weight).sum() * processes() / total.clamp_min(1e-12)
+    return (values * weight).sum() * processes() / (share * total.clamp_min(1e-12))

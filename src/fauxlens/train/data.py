@@ -72,7 +72,7 @@ class Sample:
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
     """Several samples: `image` (S * N, 3, H, W), all first copies before all second ones; `mask` (N, 1, H, W) float32;
-    `label` (N,) float32; `target` (N,) int64.
+    `label` (N,) float32; `target` (N,) int64. A micro-batch knows the batch that it is `part_of`.
     """  # fmt: skip
 
     image: Tensor
@@ -82,9 +82,20 @@ class Batch:
     ids: tuple[str, ...]
     copies: int = 1
     skipped: tuple[tuple[str, str], ...] = ()
+    part_of: Batch | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def whole(self) -> Batch:
+        """What the step is made of: the batch that this is a part of, or this one."""
+        return self if self.part_of is None else self.part_of
+
+    @property
+    def share(self) -> float:
+        """How much of `whole` this is, counted in samples."""
+        return len(self) / len(self.whole)
 
     def to(self, device: str | torch.device) -> Batch:
         """The same on another device."""
@@ -104,15 +115,18 @@ class Batch:
             image = self.image.reshape(self.copies, len(self), *self.image.shape[1:])[:, taken].flatten(0, 1)
             mask = None if self.mask is None else self.mask[taken]
             skipped = self.skipped if at == 0 else ()
-            parts.append(
-                Batch(image, mask, self.label[taken], self.target[taken], self.ids[taken], self.copies, skipped)
-            )
+            label, target, ids = self.label[taken], self.target[taken], self.ids[taken]
+            parts.append(Batch(image, mask, label, target, ids, self.copies, skipped, self.whole))
         return parts
 
     def _mapped(self, function: Callable[[Tensor], Tensor]) -> Batch:
-        mask = None if self.mask is None else function(self.mask)
         return replace(
-            self, image=function(self.image), mask=mask, label=function(self.label), target=function(self.target)
+            self,
+            image=function(self.image),
+            mask=None if self.mask is None else function(self.mask),
+            label=function(self.label),
+            target=function(self.target),
+            part_of=None if self.part_of is None else self.part_of._mapped(function),
         )
 
 

@@ -20,12 +20,17 @@ trufor-mask      TruFor's second stage: dice and weighted cross-entropy
 trufor-confidence  TruFor's third: how far the mask can be relied on, and the verdict
 noiseprint       traces of one camera alike, of others not
 own-noise        the same without knowing cameras: the quarters of one picture alike
+
+Of every objective here the losses of a batch's micro-batches, each counted by its share of the pictures, add up to the
+loss of the batch, and so do their gradients: what is taught by some rows or pixels only is divided by how many of them
+the whole batch has, and what compares pictures goes through the gradient cache. That is of the loss; a network whose
+batch norms are in training sees parts all the same.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -36,6 +41,7 @@ from torch import Tensor, nn
 from fauxlens.core.errors import BadSetting, BadShape
 from fauxlens.core.names import look_up
 from fauxlens.core.settings import settings_from
+from fauxlens.detectors.card import Task  # at run time: settings are read by the types of all that a class has
 from fauxlens.detectors.prediction import Output
 from fauxlens.train.contrast import as_one_share, contrastive, gathered, mean_over_all, trace_contrast
 
@@ -88,10 +94,21 @@ class Objective(ABC):
 
     whole_batch: ClassVar[bool] = False
     """Whether pictures are compared with each other: micro-batches then need the gradient cache."""
+    tasks: ClassVar[tuple[Task, ...]] = ()
+    """What a detector must be for, to tell what this looks at; with `localise` the samples need masks."""
+    needs: ClassVar[tuple[str, ...]] = ()
+    """The parts of a network that this asks for."""
+    least_copies: ClassVar[int] = 1
+    """How many copies of each picture there must be."""
+
+    def check(self, network: nn.Module) -> None:
+        """Complain of a network that this cannot ask; before anything is shown to it."""
+        for name in self.needs:
+            _part(network, name)
 
     @abstractmethod
     def __call__(self, output: Output, batch: Batch) -> Losses:
-        """The losses of what the network said of a batch."""
+        """The losses of what the network said of a batch, or of a part whose losses count by `batch.share`."""
 
     def show(self, network: nn.Module, image: Tensor) -> Shown:
         """Ask the network about prepared pictures."""
@@ -111,6 +128,7 @@ class Teaching(nn.Module):
     def __init__(self, network: nn.Module, objective: Objective) -> None:
         super().__init__()
         self.network, self.objective = network, objective
+        objective.check(network)
         objective.freeze(network)
 
     def train(self, mode: bool = True) -> Teaching:
@@ -150,6 +168,7 @@ def shown(output: Output) -> Shown:
 class Detect(Objective):
     """Cross-entropy of the verdict; `smoothing` as of two classes: 0.1 makes targets of 0.05 and 0.95."""
 
+    tasks: ClassVar[tuple[Task, ...]] = ("detect",)
     smoothing: float = 0.0
 
     def __post_init__(self) -> None:
@@ -164,6 +183,8 @@ class Detect(Objective):
 class Localise(Objective):
     """Cross-entropy of the mask."""
 
+    tasks: ClassVar[tuple[Task, ...]] = ("localise",)
+
     def __call__(self, output: Output, batch: Batch) -> Losses:
         """The mean over all pixels of the batch."""
         return _losses(mask=(1.0, mask_loss(_told(output, "mask"), masks_of(batch))))
@@ -176,6 +197,7 @@ class DetectLocalise(Objective):
     The paper says that both count alike, the released code halves the verdict.
     """
 
+    tasks: ClassVar[tuple[Task, ...]] = ("detect", "localise")
     weights: Literal["paper", "published"] | tuple[float, float] = "published"
 
     def __post_init__(self) -> None:
@@ -199,6 +221,7 @@ class Place(Objective):
     Dice is learnt from pictures with something forged in them: of an empty mask it punishes any probability at all.
     """
 
+    tasks: ClassVar[tuple[Task, ...]] = ("detect", "localise")
     dice_weight: float = 0.5
     verdict_weight: float = 0.5
 
@@ -209,11 +232,15 @@ class Place(Objective):
     def __call__(self, output: Output, batch: Batch) -> Losses:
         """All three, as means."""
         mask = _told(output, "mask")
-        truth = F.adaptive_avg_pool2d(masks_of(batch), (mask.shape[-2], mask.shape[-1]))
-        taught = truth.flatten(1).amax(dim=1) > 0.5
+        side = mask.shape[-2], mask.shape[-1]
+        truth = F.adaptive_avg_pool2d(masks_of(batch), side)
+
+        def forged(one: Batch) -> Tensor:
+            return F.adaptive_avg_pool2d(masks_of(one), side).flatten(1).amax(dim=1) > 0.5
+
         return _losses(
             mask=(1.0, mask_loss(mask, truth)),
-            dice=(self.dice_weight, mean_over_all(dice(mask, truth)[taught]) + 0.0 * mask.sum()),
+            dice=(self.dice_weight, _taught_mean(dice(mask, truth), batch, forged) + 0.0 * mask.sum()),
             verdict=(self.verdict_weight, verdict_loss(_told(output, "logit"), batch.label)),
         )
 
@@ -226,6 +253,7 @@ MASK_AND_VERDICT: dict[str, tuple[float, float]] = {"paper": (1.0, 1.0), "publis
 class Classes(Objective):
     """Cross-entropy of several classes; rows without a class (-1) teach nothing."""
 
+    tasks: ClassVar[tuple[Task, ...]] = ("identify",)
     smoothing: float = 0.0
 
     def __post_init__(self) -> None:
@@ -233,16 +261,16 @@ class Classes(Objective):
 
     def __call__(self, output: Output, batch: Batch) -> Losses:
         """The mean over the rows that have a class, in all processes."""
-        return _losses(classes=(1.0, self._loss(output, batch, batch.target >= 0)))
+        return _losses(classes=(1.0, self._loss(output, batch, lambda one: one.target >= 0)))
 
-    def _loss(self, output: Output, batch: Batch, taught: Tensor) -> Tensor:
-        scores = _told(output, "generators").float()
+    def _loss(self, output: Output, batch: Batch, rows: Callable[[Batch], Tensor]) -> Tensor:
+        scores, taught = _told(output, "generators").float(), rows(batch)
         if bool(taught.any()) and int(batch.target.max()) >= scores.shape[1]:
             raise BadShape("more classes than outputs", wanted=f"classes 0 to {scores.shape[1] - 1}",
                            got=int(batch.target.max()))  # fmt: skip
         each = F.cross_entropy(scores[taught], batch.target[taught], reduction="none", label_smoothing=self.smoothing)
         # With no row at all the sum is 0, but still part of the graph.
-        return mean_over_all(each) + 0.0 * scores.sum()
+        return mean_over_all(each, whole=rows(batch.whole).sum(), share=batch.share) + 0.0 * scores.sum()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,13 +279,15 @@ class Identify(Classes):
 
     def __call__(self, output: Output, batch: Batch) -> Losses:
         """The mean over the fakes that have a class, in all processes."""
-        return _losses(classes=(1.0, self._loss(output, batch, (batch.target >= 0) & (batch.label > 0.5))))
+        return _losses(classes=(1.0, self._loss(output, batch, lambda one: (one.target >= 0) & (one.label > 0.5))))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Agree(Objective):
     """Smoothed cross-entropy of the first copy, and `weight` times the Jensen-Shannon divergence between all copies."""
 
+    tasks: ClassVar[tuple[Task, ...]] = ("detect",)
+    least_copies: ClassVar[int] = 2
     smoothing: float = 0.1
     weight: float = 12.0
 
@@ -267,7 +297,7 @@ class Agree(Objective):
 
     def __call__(self, output: Output, batch: Batch) -> Losses:
         """Both, as means over pictures."""
-        if batch.copies < 2:
+        if batch.copies < self.least_copies:
             raise BadSetting("one copy has nothing to agree with", wanted="copies = 2 or more", got=batch.copies)
         logit = _told(output, "logit").float().reshape(batch.copies, len(batch))
         return _losses(
@@ -284,6 +314,7 @@ class SelfCon(Objective):
     """
 
     whole_batch: ClassVar[bool] = True
+    needs: ClassVar[tuple[str, ...]] = ("embeddings",)
     temperature: float = 0.07
     base: float = 0.07
     origin_weight: float = 1.0
@@ -323,6 +354,8 @@ class SelfCon(Objective):
 class SupCon(SelfCon):
     """The same contrasts with the end's embeddings alone: its views are the augmented copies of a picture."""
 
+    needs: ClassVar[tuple[str, ...]] = ()
+
     def show(self, network: nn.Module, image: Tensor) -> Shown:
         """The embedding of the end; of a network that has none, its features at length one."""
         if hasattr(network, "embeddings"):
@@ -343,6 +376,8 @@ class Head(Detect):
     above 1 the head tells families of fakes apart.
     """
 
+    tasks: ClassVar[tuple[Task, ...]] = ()
+    needs: ClassVar[tuple[str, ...]] = ("encoder", "classifier")
     running_norms: bool = True
     classes: int = 1
 
@@ -383,6 +418,7 @@ class Mvss(Objective):
     learnt from forged pictures alone, since dice of an empty mask punishes any probability at all.
     """
 
+    tasks: ClassVar[tuple[Task, ...]] = ("detect", "localise")
     mask_weight: float = 0.16
     verdict_weight: float = 0.04
     edge_weight: float = 0.8
@@ -395,12 +431,15 @@ class Mvss(Objective):
         if self.edge_width < 3 or self.edge_width % 2 == 0:
             raise BadSetting("edge_width is an odd number of pixels", wanted="3, 5, 7, ...", got=self.edge_width)
 
-    def show(self, network: nn.Module, image: Tensor) -> Shown:
-        """Edges and mask; the verdict is the mask's largest value."""
+    def check(self, network: nn.Module) -> None:
+        """There must be edges."""
         if not hasattr(network, "edges"):
             raise BadSetting(
                 "this network has no edges to learn", got=type(network).__name__, hint="take `detect-localise`"
             )
+
+    def show(self, network: nn.Module, image: Tensor) -> Shown:
+        """Edges and mask; the verdict is the mask's largest value."""
         edges, mask = network.maps(image)  # type: ignore[operator]
         return Shown(logit=mask.amax(dim=(1, 2, 3)), mask=mask, edges=edges)
 
@@ -409,11 +448,14 @@ class Mvss(Objective):
         mask, edges, truth = _told(output, "mask"), _told(output, "edges"), masks_of(batch)
         border = edge_band(truth, self.edge_width)
         border = F.adaptive_max_pool2d(border, edges.shape[-2:])
-        taught = batch.label > 0.5 if self.forged_only else torch.ones_like(batch.label, dtype=torch.bool)
+
+        def taught(one: Batch) -> Tensor:
+            return one.label > 0.5 if self.forged_only else torch.ones_like(one.label, dtype=torch.bool)
+
         return _losses(
-            mask=(self.mask_weight, mean_over_all(dice(mask, truth)[taught])),
+            mask=(self.mask_weight, _taught_mean(dice(mask, truth), batch, taught)),
             verdict=(self.verdict_weight, verdict_loss(_told(output, "logit"), batch.label)),
-            edge=(self.edge_weight, mean_over_all(dice(edges, border)[taught])),
+            edge=(self.edge_weight, _taught_mean(dice(edges, border), batch, taught)),
         )
 
 
@@ -424,6 +466,7 @@ class TruForMask(Objective):
     How the two are weighed against each other is not known to us: alike unless told otherwise.
     """
 
+    tasks: ClassVar[tuple[Task, ...]] = ("localise",)
     dice_weight: float = 1.0
     entropy_weight: float = 1.0
     real_weight: float = 0.5
@@ -436,9 +479,13 @@ class TruForMask(Objective):
     def __call__(self, output: Output, batch: Batch) -> Losses:
         """Both."""
         mask, truth = _told(output, "mask").float(), masks_of(batch)
-        weight = torch.where(truth > 0.5, self.forged_weight, self.real_weight)
-        entropy = mean_over_all(F.binary_cross_entropy_with_logits(mask, truth, reduction="none"), weight)
+        each = F.binary_cross_entropy_with_logits(mask, truth, reduction="none")
+        whole = self._weight(masks_of(batch.whole)).sum()
+        entropy = mean_over_all(each, self._weight(truth), whole=whole, share=batch.share)
         return _losses(dice=(self.dice_weight, dice(mask, truth).mean()), entropy=(self.entropy_weight, entropy))
+
+    def _weight(self, truth: Tensor) -> Tensor:
+        return torch.where(truth > 0.5, self.forged_weight, self.real_weight)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -448,6 +495,7 @@ class TruForConfidence(Objective):
     Only the parts named in `learns` do; the rest is frozen and in evaluation mode.
     """
 
+    tasks: ClassVar[tuple[Task, ...]] = ("detect", "localise")
     verdict_weight: float = 0.5
     learns: tuple[str, ...] = ("decode_head_conf", "detection")
 
@@ -485,6 +533,7 @@ class Noiseprint(Objective):
     """
 
     whole_batch: ClassVar[bool] = True
+    tasks: ClassVar[tuple[Task, ...]] = ("trace",)
     flatness: float = 0.0
 
     def __post_init__(self) -> None:
@@ -552,6 +601,11 @@ def masks_of(batch: Batch) -> Tensor:
     if batch.mask is None:
         raise BadSetting("this objective learns from masks", got="samples without", hint="set `masks = true`")
     return batch.mask
+
+
+def _taught_mean(each: Tensor, batch: Batch, taught: Callable[[Batch], Tensor]) -> Tensor:
+    """The mean of `each` (N,) over the pictures that `taught` picks, of which the whole batch is asked as well."""
+    return mean_over_all(each[taught(batch)], whole=taught(batch.whole).sum(), share=batch.share)
 
 
 def _losses(**parts: tuple[float, Tensor]) -> Losses:

@@ -228,9 +228,7 @@ class Learned:
         recipe = self.recipe
         photos = fit_learned.load_photos(manifest, recipe.split, recipe.shorter_side)
         # Loaded now, so that a split without photos is told before the first step and not after the last.
-        held_out = fit_learned.load_photos(
-            manifest, recipe.held_out_split, recipe.shorter_side, most=recipe.held_out_photos
-        )
+        held_out = fit_learned.load_held_out(manifest, recipe)
 
         def halt(training: fit_learned.Training) -> bool:
             return watch.is_over(**self._standing(training))

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from fauxlens.core.errors import BadSetting
 from fauxlens.core.files import to_json_line
-from fauxlens.core.names import unknown
+from fauxlens.core.names import nearest, unknown
 from fauxlens.core.recipes import recipe_names, recipe_path
 from fauxlens.core.settings import read_toml, settings_from, settings_to
 from fauxlens.detectors.detector import Detector
@@ -22,7 +22,7 @@ from fauxlens.detectors.load import load
 from fauxlens.detectors.table import detector_class
 from fauxlens.metrics.image import METRICS
 from fauxlens.train.augment import read_augment
-from fauxlens.train.objectives import read_objective
+from fauxlens.train.objectives import Objective, read_objective
 from fauxlens.train.order import SamplingPlan
 from fauxlens.train.schedule import Schedule
 
@@ -30,6 +30,12 @@ KIND = "train"
 
 NEEDED = "needed"
 """As `start`: the recipe makes no sense without weights of an earlier run, which the caller has to name."""
+
+OF_MASKS = ("macro_f1", "macro_iou", "pooled_auc", "false_alarm_area")
+"""What validation tells of masks, where there are any."""
+
+IDENTIFIED = "identified"
+"""The share of fakes whose class was named, which validation tells where the network tells classes."""
 
 Tables = tuple[Mapping[str, Any], ...]
 
@@ -181,9 +187,44 @@ class Recipe:
         # Whatever can be wrong in a table is told before a picture is read.
         for table in ("augment", "augment_real", "augment_fake", "augment_copy"):
             read_augment(list(getattr(self, table)), where=f"{self.name}: {table}")
-        read_objective(self.objective, where=f"{self.name}: objective")
+        _check_fits(self, read_objective(self.objective, where=f"{self.name}: objective"), kind)
+        if self.mixing.mixup > 0 or self.mixing.cutmix > 0:
+            self._check_mixing()
+        if self.validate is not None and self.validate.best:
+            self._check_best(self.validate, kind)
         if self.schedule.shape == "plateau" and (self.validate is None or not self.validate.best):
             raise BadSetting("a rate that waits for validation needs one", hint="add a table [validate] with `best`")
+
+    def _check_mixing(self) -> None:
+        if self.data.masks or self.data.copies > 1:
+            raise BadSetting(
+                "mixing is for verdicts on one copy of each picture", where=f"{self.name}: mixing",
+                wanted="masks = false and copies = 1 in [data]",
+                got=f"masks = {str(self.data.masks).lower()}, copies = {self.data.copies}",
+                hint="take the table [mixing] out, or change [data]",
+            )  # fmt: skip
+
+    def _check_best(self, plan: Validation, kind: type[Detector]) -> None:
+        """Else a training would learn for an epoch before it says that nothing can pick its weights."""
+        tasks = kind.card.tasks
+        there_are = [*plan.metrics] if "detect" in tasks else []
+        if self.data.masks and "localise" in tasks:
+            there_are += OF_MASKS
+        if self.data.target is not None and self.data.classes and "identify" in tasks:
+            there_are.append(IDENTIFIED)
+        if plan.best in there_are:
+            return
+        if plan.best in METRICS and "detect" in tasks:
+            step = f"add '{plan.best}' to `metrics` in [validate]"
+        elif plan.best in OF_MASKS and "localise" in tasks:
+            step = f"'{plan.best}' is of masks: set `masks = true` in [data]"
+        else:
+            step = f'{nearest(plan.best, there_are)}take one of them, or best = "" to keep the last weights alone'
+        raise BadSetting(
+            "`best` is no number that is validated", where=f"{self.name}: validate",
+            wanted=", ".join(there_are) or f'"" (nothing is validated of {self.detector} with this [data])',
+            got=plan.best, hint=step,
+        )  # fmt: skip
 
     def strength(self, epoch: int) -> float:
         """How much of the augmentation there is in an epoch, counted from 0."""
@@ -215,6 +256,32 @@ class Recipe:
             )
         weights = None if self.start == "registered" else self.start
         return load(self.detector, weights, setting=self.setting, seed=self.seed, options=dict(self.options))
+
+
+def _check_fits(recipe: Recipe, objective: Objective, kind: type[Detector]) -> None:
+    """That the detector tells what the objective looks at, and the data show it, as far as both say without a picture.
+
+    Parts that the objective asks of a network are looked for when it is built.
+    """
+    where = f"{recipe.name}: objective"
+    named = recipe.objective["name"]
+    missing = [one for one in objective.tasks if one not in kind.card.tasks]
+    if missing:
+        raise BadSetting(
+            f"'{named}' does not fit {recipe.detector}", where=where,
+            wanted=f"a detector with the tasks {', '.join(objective.tasks)}", got=", ".join(kind.card.tasks),
+            hint="take an objective that fits the detector, or another detector",
+        )  # fmt: skip
+    if "localise" in objective.tasks and not recipe.data.masks:
+        raise BadSetting(
+            f"'{named}' learns from masks", where=where, wanted="masks = true", got="masks = false",
+            hint="set `masks = true` in [data]",
+        )  # fmt: skip
+    if recipe.data.copies < objective.least_copies:
+        raise BadSetting(
+            f"'{named}' compares copies of a picture", where=where, wanted=f"copies = {objective.least_copies} or more",
+            got=recipe.data.copies, hint="set `copies` in [data], and say in [[augment_copy]] how they differ",
+        )  # fmt: skip
 
 
 def read_recipe(name: str | Path) -> Recipe:

@@ -26,13 +26,7 @@ from fauxlens.manifest.manifest import Manifest
 from fauxlens.metrics.image import METRICS
 from fauxlens.metrics.tally import PixelScores, PixelTally
 from fauxlens.train.ranks import Ranks
-from fauxlens.train.recipe import Showing, Validation
-
-OF_MASKS = ("macro_f1", "macro_iou", "pooled_auc", "false_alarm_area")
-"""What is told of masks, where there are any."""
-
-IDENTIFIED = "identified"
-"""The share of fakes whose class was named, where the network tells classes."""
+from fauxlens.train.recipe import IDENTIFIED, OF_MASKS, Showing, Validation
 
 _LOWER_IS_BETTER = {"false_alarm_area"} | {name for name, one in METRICS.items() if one.better == "lower"}
 

@@ -26,7 +26,6 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
-import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
@@ -37,6 +36,7 @@ from fauxlens.core.recipes import digest_without_kind, without_kind
 from fauxlens.core.seeds import seed_for, share_of
 from fauxlens.core.settings import settings_from, settings_to
 from fauxlens.forge.create.families import FLOOR, TRAINED, held_out
+from fauxlens.forge.create.held_back import held_back, real_photos, splits_of_reals, where_photos_come_from
 from fauxlens.forge.create.imprint_weights import CARD, WEIGHTS, half, pack
 from fauxlens.forge.create.nets.autoencoder import AutoEncoder, reconstructed
 from fauxlens.images.picture import read_picture
@@ -110,6 +110,7 @@ class Photos:
     checks: tuple[Pixels, ...]
     sources: dict[str, int]  # "source (licence)" -> photos trained on
     photos: int
+    check_split: str  # the split of `checks`: the plan's, or what took its place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,18 +134,20 @@ def read_plan(path: Path) -> FitPlan:
 
 def photos_of(manifest: Manifest, plan: FitPlan) -> Photos:
     """Tiles of the real photos of the training split, and pieces of those of the checking split."""
-    real = manifest.usable().where("real photos", pc.field("label") == "real")
-    train = real.where(f"split {plan.train_split}", pc.field("split") == plan.train_split)
-    check = real.where(f"split {plan.check_split}", pc.field("split") == plan.check_split)
-    for split, rows in ((plan.train_split, train), (plan.check_split, check)):
+    check_split = held_back(manifest, plan.check_split, learnt_from=plan.train_split)
+    train, check = real_photos(manifest, plan.train_split), real_photos(manifest, check_split)
+    for setting, split, rows in (("train_split", plan.train_split, train), ("check_split", check_split, check)):
         if not len(rows):
-            there_are = sorted({str(value) for value in real.values("split")})
-            raise BadManifest(f"no real photo of split '{split}'", where=manifest.root, got=", ".join(there_are))
+            raise BadManifest(
+                f"no real photo of split '{split}'", where=manifest.root, wanted=f"real photos of split '{split}'",
+                got=f"real photos of: {splits_of_reals(manifest)}", hint=where_photos_come_from(setting),
+            )  # fmt: skip
     tiles: list[Pixels] = []
     sources: Counter[str] = Counter()
-    used = 0
+    used, largest = 0, 0
     for sample in sorted(train, key=lambda one: one.id):
         pixels = read_picture(manifest.path_of(sample)).pixels
+        largest = max(largest, min(pixels.shape[:2]))
         if min(pixels.shape[:2]) < plan.tile:
             continue
         used += 1
@@ -154,7 +157,11 @@ def photos_of(manifest: Manifest, plan: FitPlan) -> Photos:
             top, left = (int(chance.integers(side - plan.tile + 1)) for side in pixels.shape[:2])
             tiles.append(pixels[top : top + plan.tile, left : left + plan.tile].copy())
     if not tiles:
-        raise BadManifest("no photo is large enough", where=manifest.root, wanted=f"sides of {plan.tile} or more")
+        raise BadManifest(
+            f"no photo of split '{plan.train_split}' is large enough", where=manifest.root,
+            wanted=f"sides of {plan.tile} or more", got=f"the shorter side is {largest} at most",
+            hint="give larger photos, or a smaller `tile` in a recipe of your own that `extends` this one",
+        )  # fmt: skip
     picked = sorted(check, key=lambda one: share_of(f"imprint-check-{plan.seed}", one.id))[: plan.check_photos]
     checks = []
     for sample in picked:
@@ -162,7 +169,7 @@ def photos_of(manifest: Manifest, plan: FitPlan) -> Photos:
         height, width = (min(side, plan.check_side) for side in pixels.shape[:2])
         top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
         checks.append(pixels[top : top + height, left : left + width].copy())
-    return Photos(np.stack(tiles), tuple(checks), dict(sorted(sources.items())), used)
+    return Photos(np.stack(tiles), tuple(checks), dict(sorted(sources.items())), used, check_split)
 
 
 def batch_of(tiles: npt.NDArray[np.uint8], plan: FitPlan, family: str, step: int) -> Tensor:
@@ -382,7 +389,7 @@ def pack_folder(folder: Path, recipe: Path, plan: FitPlan, photos: Photos) -> di
         "about": "decoders that leave an up-sampling trace, trained on photos with L1 and L1 of differences",
         "licence": "Apache-2.0 for what is ours; trained on photos under the terms named in `data`",
         "data": {"photos": photos.photos, "split": plan.train_split, "sources": photos.sources},
-        "check": {"photos": len(photos.checks), "split": plan.check_split, "side": plan.check_side},
+        "check": {"photos": len(photos.checks), "split": photos.check_split, "side": plan.check_side},
         "recipe": settings_to(plan),
         "recipe_sha256": digest_without_kind(recipe),
         "floor_decibels": FLOOR,

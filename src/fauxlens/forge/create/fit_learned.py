@@ -34,6 +34,7 @@ from fauxlens.core.recipes import without_kind
 from fauxlens.core.seeds import seed_for
 from fauxlens.core.settings import settings_from, settings_to
 from fauxlens.core.version import __version__
+from fauxlens.forge.create.held_back import held_back, splits_of_reals, where_photos_come_from
 from fauxlens.forge.create.holes import drawn_hole
 from fauxlens.forge.create.nets.critic import PatchCritic
 from fauxlens.forge.create.nets.learned import LearnedNetwork, LearnedShape
@@ -132,24 +133,36 @@ def load_photos(manifest: Manifest, split: str, shorter_side: int, *, most: int 
         key=lambda row: seed_for("learned-photos", image_id=row.id),
     )
     if not rows:
-        there_are = ", ".join(sorted({str(row.split) for row in manifest}))
-        raise BadManifest(f"no real photos with split '{split}'", hint=f"there are: {there_are}; change the recipe")
+        setting = "held_out_split" if most is not None else "split"
+        raise BadManifest(
+            f"no real photos with split '{split}'", where=manifest.root, wanted=f"real photos of split '{split}'",
+            got=f"real photos of: {splits_of_reals(manifest)}", hint=where_photos_come_from(setting),
+        )  # fmt: skip
     photos: list[TrainingPhoto] = []
-    small = 0
+    small, largest = 0, 0
     for row in rows:
         if most is not None and len(photos) == most:
             break
         pixels = read_picture(manifest.path_of(row)).pixels
         if min(pixels.shape[:2]) < shorter_side:
             # Enlarging would teach the network what resampling looks like.
-            small += 1
+            small, largest = small + 1, max(largest, min(pixels.shape[:2]))
             continue
         photos.append(TrainingPhoto(row.id, resize_shortest(pixels, shorter_side, "lanczos")))
     if small:
         log.info("%d photos of split '%s' left out: a side below %d pixels", small, split, shorter_side)
     if not photos:
-        raise BadManifest(f"no photo of split '{split}' is large enough", wanted=f"sides of at least {shorter_side}")
+        raise BadManifest(
+            f"no photo of split '{split}' is large enough", where=manifest.root,
+            wanted=f"sides of at least {shorter_side}", got=f"the shorter side is {largest} at most",
+            hint="give larger photos, or a smaller `shorter_side` in a recipe of your own that `extends` this one",
+        )  # fmt: skip
     return sorted(photos, key=lambda photo: photo.id)
+
+
+def load_held_out(manifest: Manifest, recipe: LearnedRecipe) -> list[TrainingPhoto]:
+    """The photos that measure what was learnt."""
+    return load_photos(manifest, _held_out_split(manifest, recipe), recipe.shorter_side, most=recipe.held_out_photos)
 
 
 class Training:
@@ -382,7 +395,7 @@ def finish(
     log.info("held out: %s", to_json_line(measured).strip())
     facts = {
         "data": _sources(manifest, photos),
-        "held_out": measured,
+        "held_out": measured | {"split": _held_out_split(manifest, training.recipe)},
         "seconds": round(seconds_in(folder), 1),
         "losses": _last_losses(folder / LOG),
     }
@@ -408,11 +421,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     recipe = read_learned_recipe(given.recipe)
     manifest = read_manifest(given.manifest, root=given.root)
     photos = load_photos(manifest, recipe.split, recipe.shorter_side)
-    held_out = load_photos(manifest, recipe.held_out_split, recipe.shorter_side, most=recipe.held_out_photos)
+    held_out = load_held_out(manifest, recipe)
     log.info("%d photos to train on, %d held out", len(photos), len(held_out))
     training = fit(recipe, photos, given.output, minutes=given.minutes)
     finish(training, manifest, photos, held_out, given.output)
     return 0
+
+
+def _held_out_split(manifest: Manifest, recipe: LearnedRecipe) -> str:
+    return held_back(manifest, recipe.held_out_split, learnt_from=recipe.split)
 
 
 def _laid_out(network: Network) -> Network:
