@@ -22,6 +22,7 @@ from fauxlens.train.loop import NOT_A_NUMBER, _Run, train
 from fauxlens.train.objectives import Teaching
 from fauxlens.train.page import write_page
 from fauxlens.train.ranks import Ranks
+from fauxlens.train.status import status
 from fauxlens.train.validate import pictures_of, validate
 from train_runs import small_recipe, small_set, verdict_recipe, weights_of
 
@@ -189,9 +190,41 @@ def test_a_picture_that_cannot_be_read_is_counted(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:200])
     done = train(verdict_recipe(epochs=1), folder=tmp_path / "run", manifest=manifest)
     assert done.position.skipped == 1
-    assert "1 pictures could not be read" in done.sentence
+    assert "1 picture could not be read;" in done.sentence
     skipped = [one for one in read_journal(tmp_path / "run") if one["kind"] == "skipped"]
     assert [one["id"] for one in skipped] == ["r1"]
+
+
+def test_a_picture_that_cannot_be_read_counts_once_in_all_epochs_and_pieces(tmp_path: Path) -> None:
+    manifest = small_set(tmp_path)
+    for number in (1, 2):
+        path = tmp_path / "set" / "real" / f"{number}.png"
+        path.write_bytes(path.read_bytes()[:200])
+    recipe = verdict_recipe(epochs=3, running={"workers": 0, "save_minutes": 0.0})
+    run = tmp_path / "run"
+    train(recipe, folder=run, manifest=manifest, steps=4)
+    # Killed later than its checkpoint: the steps that are made again count what they meet once, too.
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, folder=run, manifest=manifest, steps=3, progress=interrupted)
+    done = train(recipe, folder=run, manifest=manifest)
+    assert done.finished
+    assert done.position.skipped == 2
+    assert "2 pictures could not be read;" in done.sentence
+    reads = [one["id"] for one in read_journal(run) if one["kind"] == "skipped"]
+    assert len(reads) > 2
+    assert set(reads) == {"r1", "r2"}
+    found = status(run)
+    assert (found.failed, sum(found.failures.values())) == (2, 2)
+    assert json.loads((run / "card.json").read_text())["skipped"] == 2
+    # What is said of going on is said once a time.
+    remarks = [one["text"] for one in read_journal(run) if one["kind"] == "remark"]
+    assert remarks == ["goes on at step 4", "goes on at step 4"]
+    assert done.remarks == ("goes on at step 4",)
+
+
+def interrupted(done: int, total: int | None, what: str) -> None:
+    """A progress that ends the training as nobody would ask it to."""
+    raise KeyboardInterrupt
 
 
 def test_a_process_that_decodes_and_dies_is_told(

@@ -42,7 +42,7 @@ class Position:
     step_in_epoch: int = 0
     step: int = 0
     samples: int = 0
-    skipped: int = 0  # pictures that could not be read
+    skipped: int = 0  # pictures that could not be read, each once
     seconds: float = 0.0
     micro_batch: int | None = None  # what memory allowed
     best: float | None = None

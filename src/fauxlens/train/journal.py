@@ -7,7 +7,7 @@ the run had never stopped.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,3 +62,8 @@ def read_journal(folder: Path) -> list[dict[str, Any]]:
             except json.JSONDecodeError:
                 continue
     return found
+
+
+def unreadable_in(lines: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The ids of the pictures that could not be read; every epoch has a line for each that it met."""
+    return {str(one["id"]) for one in lines if one["kind"] == "skipped"}

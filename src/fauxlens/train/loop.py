@@ -39,7 +39,7 @@ from fauxlens.train.board import Board
 from fauxlens.train.checkpoint import BEST, CHECKPOINT, Position, manifest_digest
 from fauxlens.train.data import Batch, Samples, loader
 from fauxlens.train.gradient_cache import cached_backward
-from fauxlens.train.journal import END, NOT_A_NUMBER, Journal
+from fauxlens.train.journal import END, NOT_A_NUMBER, Journal, read_journal, unreadable_in
 from fauxlens.train.mix import mixed
 from fauxlens.train.objectives import Losses, Teaching, read_objective
 from fauxlens.train.order import candidates, epoch_order
@@ -73,7 +73,7 @@ class Trained:
         """In one sentence."""
         at = self.position
         state = "trained" if self.finished else "not finished yet; the same command goes on:"
-        skipped = f", {at.skipped:,} pictures could not be read" if at.skipped else ""
+        skipped = f", {at.skipped:,} picture{'s'[at.skipped == 1 :]} could not be read" if at.skipped else ""
         return f"{state} {at.epoch:,} epochs, {at.step:,} steps, {at.samples:,} pictures{skipped}; loss {self.loss:.4g}"
 
     @property
@@ -138,6 +138,7 @@ class _Run:
         board = Board(folder) if recipe.running.tensorboard and ranks.first else None
         self.digest = manifest_digest(manifest)
         self.remarks: list[str] = []
+        self.unreadable: set[str] = set()  # ids: a picture is tried anew in every epoch, and is one all the same
         # The same weights in every process; another stream of chance (dropout) in each.
         goes_on = (folder / CHECKPOINT).is_file()  # then what it began with is not asked for again
         self.detector: Detector = (replace(recipe, start="random") if goes_on else recipe).build().to(ranks.device)
@@ -191,7 +192,10 @@ class _Run:
             self._restore(found)
             said += checkpoints.restore_chance(found["chance"], self.ranks.rank, self.ranks.world, self.ranks.device)
             self.journal.rewind(self.position.step)
-            self._remark(f"goes on at step {self.position.step:,}", *said)
+            # What was made since the checkpoint will be made again, and so will what was found on the way.
+            self.unreadable = self.ranks.from_first(unreadable_in(read_journal(self.folder)))
+            self.position.skipped = len(self.unreadable)
+            self.remarks += [f"goes on at step {self.position.step:,}", *said]
         for remark in self.remarks:
             self.journal.note("remark", self.position.step, {"text": remark})
 
@@ -226,7 +230,7 @@ class _Run:
                     self._set_rate(at.epoch + at.step_in_epoch / steps_in_epoch)
                     losses, norm = self._step(teaching, batch)
                     at.step, at.step_in_epoch = at.step + 1, at.step_in_epoch + 1
-                    at.samples, at.skipped = at.samples + recipe.batch, at.skipped + losses.skipped
+                    at.samples, at.skipped = at.samples + recipe.batch, len(self.unreadable)
                     self.loss = losses.total
                     clock.done(recipe.batch)
                     if at.step % recipe.running.log_every == 0 or at.step_in_epoch == steps_in_epoch:
@@ -276,7 +280,7 @@ class _Run:
         if self.average is not None:
             self.average.update(self.network)
         parts = {name: float(value) for name, value in losses.parts.items()}
-        return _Told(loss / self.ranks.world, parts, int(skips)), norm
+        return _Told(loss / self.ranks.world, parts), norm
 
     def _gradients(self, teaching: nn.Module, batch: Batch) -> Losses:
         """Gradients of a batch, in as many parts as memory asks for; when it ends, in twice as many."""
@@ -514,6 +518,7 @@ class _Run:
     def _note_skipped(self, skipped: tuple[tuple[str, str], ...]) -> None:
         for part in self.ranks.gather(skipped):
             for name, why in part:
+                self.unreadable.add(name)
                 self.journal.note("skipped", self.position.step, {"id": name, "why": why})
 
     def _stop_at_no_number(self, batch: Batch, losses: Losses, norm: float) -> None:
@@ -543,7 +548,6 @@ class _Told:
 
     total: float
     parts: dict[str, float]
-    skipped: int
 
 
 class _Clock:
