@@ -6,7 +6,9 @@ import errno
 import json
 import os
 import signal
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -81,6 +83,54 @@ def test_the_page_of_a_run(manifest: Manifest, tmp_path: Path) -> None:
     assert "trained a little" in page
     assert page.count("<img ") == 4
     assert ">AUC</th>" in page
+
+
+@pytest.mark.parametrize(("takes", "steps"), [(0.5, [2, 5, 8, 11]), (1.9, [2, 6, 10])])
+def test_the_page_is_there_from_the_first_line_on_and_keeps_to_its_minute(
+    takes: float, steps: list[int], manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str] = []
+    now = 1000.0
+
+    def draws(*_: object, sentence: str) -> None:
+        nonlocal now
+        drawn.append(sentence.partition(":")[0])
+        now += takes
+
+    def passes(done: int, total: int | None, what: str) -> None:
+        nonlocal now
+        now += 25.0
+
+    monkeypatch.setattr(loop, "write_page", draws)
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now, perf_counter=time.perf_counter))
+    recipe = verdict_recipe(epochs=4, running={"workers": 0, "log_every": 2})  # 12 steps, and checkpoints at the end
+    train(recipe, folder=tmp_path / "run", manifest=manifest, progress=passes)
+    # A step takes 25 seconds. Drawing that takes 1.9 has 95 to itself, a fiftieth of the time.
+    assert drawn[:-1] == [f"Step {step}" for step in steps]
+    assert drawn[-1].startswith("trained 4 epochs, 12 steps")
+    drawn.clear()
+    unseen = verdict_recipe(epochs=4, running={"workers": 0, "log_every": 2, "page": False})
+    train(unseen, folder=tmp_path / "unseen", manifest=manifest, progress=passes)
+    assert drawn == []
+
+
+def test_a_piece_shorter_than_a_line_of_the_journal_has_one_all_the_same(manifest: Manifest, tmp_path: Path) -> None:
+    recipe = verdict_recipe(epochs=4, running={"workers": 0, "log_every": 100})
+    first = train(recipe, folder=tmp_path, manifest=manifest, steps=2)
+    found = status(tmp_path)
+    assert (found.done, found.total, found.samples, found.loss) == (2, 12, 8, first.loss)
+    assert write_page(tmp_path, recipe, sentence="two steps").read_text().count("<img ") == 3
+
+    def told_to_stop(done: int, total: int | None, what: str) -> None:
+        if done == 16:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted, match="stopped at step 4"):
+        train(recipe, folder=tmp_path, manifest=manifest, progress=told_to_stop)
+    # Those of the ends of epochs come anyway, and no step has two.
+    assert [one["step"] for one in read_journal(tmp_path) if one["kind"] == "steps"] == [2, 3, 4]
+    train(recipe, folder=tmp_path, manifest=manifest, steps=2)
+    assert [one["step"] for one in read_journal(tmp_path) if one["kind"] == "steps"] == [2, 3, 4, 6]
 
 
 def test_pieces_are_the_whole_and_sigterm_is_one_more_piece(manifest: Manifest, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The journal of a run: one line of JSON for every few steps, validations and remarks; what a page is drawn from.
 
 A run that goes on from a checkpoint takes back the lines of steps that will be made again, so the journal reads as if
-the run had never stopped.
+the run had never stopped, but for what is remarked and for the last step of each piece, which always has a line.
 """
 
 from __future__ import annotations

@@ -53,6 +53,7 @@ from fauxlens.train.weights import Average, Frozen, Swapped, optimiser_for
 from fauxlens.work.stop import Stop, listening
 
 _PAGE_SECONDS = 60.0
+_PAGE_SHARE = 0.02  # of the time, at most, is spent on drawing: a journal of days takes longer than one of minutes
 
 _PRECISIONS = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -161,7 +162,7 @@ class _Run:
         self.samples = self._samples()
         self.checks = None if recipe.validate is None else pictures_of(manifest, recipe.validate)
         self.journal = Journal(folder, writes=ranks.first, board=board)
-        self.loss, self.drawn = math.nan, -math.inf
+        self.loss, self.draws_at, self.undrawn = math.nan, -math.inf, False
         self.shared: nn.Module | None = None
 
     # Where it goes on.
@@ -233,9 +234,9 @@ class _Run:
                     at.samples, at.skipped = at.samples + recipe.batch, len(self.unreadable)
                     self.loss = losses.total
                     clock.done(recipe.batch)
-                    if at.step % recipe.running.log_every == 0 or at.step_in_epoch == steps_in_epoch:
-                        how_far = {"samples": at.samples, "of": recipe.epochs * steps_in_epoch}
-                        self.journal.note("steps", at.step, self._facts(losses, norm, clock.read()) | how_far)
+                    is_noted = at.step % recipe.running.log_every == 0 or at.step_in_epoch == steps_in_epoch
+                    if is_noted:
+                        self._note_steps(losses, norm, clock, steps_in_epoch)
                     if self.ranks.first:
                         done = (at.epoch * steps_in_epoch + at.step_in_epoch) * recipe.batch
                         progress(done, recipe.epochs * steps_in_epoch * recipe.batch, f"training {recipe.name}")
@@ -247,10 +248,14 @@ class _Run:
                         now - saved >= 60 * recipe.running.save_minutes,
                     )
                     if stopped or enough:
+                        if not is_noted:  # a piece shorter than `log_every` has a line too, and a curve
+                            self._note_steps(losses, norm, clock, steps_in_epoch)
                         return self._stopped(stopped)
                     if is_due:
                         self._save()
                         saved = time.perf_counter()
+                    if self.undrawn:
+                        self._draw_page(f"Step {at.step:,}: loss {self.loss:.4g}", again=False)
             self._end_of_epoch()
         return self._finished()
 
@@ -414,8 +419,6 @@ class _Run:
                 failed = fault
         failed = self.ranks.from_first(failed)
         if failed is None:
-            if not must:  # else the run ends here, and its page is drawn with what it ended with
-                self._draw_page(f"Step {self.position.step:,}: loss {self.loss:.4g}", again=False)
             return
         if must:
             raise failed
@@ -423,11 +426,12 @@ class _Run:
 
     def _draw_page(self, sentence: str, *, again: bool) -> None:
         """Draw the curves, not more often than somebody looks. A page that cannot be written ends no training."""
-        now = time.monotonic()
-        if self.ranks.first and self.recipe.running.page and (again or now - self.drawn >= _PAGE_SECONDS):
-            self.drawn = now
+        begun = time.monotonic()
+        if self.ranks.first and self.recipe.running.page and (again or begun >= self.draws_at):
             with suppress(OSError):
                 write_page(self.folder, self.recipe, sentence=sentence)
+            now = time.monotonic()
+            self.draws_at, self.undrawn = max(begun + _PAGE_SECONDS, now + (now - begun) / _PAGE_SHARE), False
 
     def _restore(self, found: dict[str, Any]) -> None:
         self.network.load_state_dict(found["network"])
@@ -503,6 +507,11 @@ class _Run:
             return asked
         flags = torch.tensor([float(one) for one in asked], device=self.ranks.device)
         return tuple(value > 0 for value in self.ranks.sum(flags).tolist())
+
+    def _note_steps(self, losses: _Told, norm: float, clock: _Clock, steps_in_epoch: int) -> None:
+        how_far = {"samples": self.position.samples, "of": self.recipe.epochs * steps_in_epoch}
+        self.journal.note("steps", self.position.step, self._facts(losses, norm, clock.read()) | how_far)
+        self.undrawn = True
 
     def _facts(self, losses: _Told, norm: float, speed: dict[str, float]) -> dict[str, Any]:
         rate = max(group["lr"] for group in self.optimiser.param_groups)
