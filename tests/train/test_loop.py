@@ -418,20 +418,28 @@ def test_another_recipe_or_manifest_is_refused_unless_allowed(manifest: Manifest
     recipe = verdict_recipe()
     train(recipe, folder=tmp_path, manifest=manifest, steps=1)
     other = verdict_recipe(optimiser={"name": "sgd", "rate": 0.02})
-    with pytest.raises(OtherPlan, match=r"another recipe.*optimiser"):
+    with pytest.raises(OtherPlan, match=r"another recipe \(got optimiser\.rate: 0\.01 -> 0\.02\)"):
         train(other, folder=tmp_path, manifest=manifest, steps=1)
     with pytest.raises(BadSetting, match="holds a training already"):
         train(recipe, folder=tmp_path, manifest=manifest, resume=False)
     fewer = manifest.take("fewer", range(len(manifest) - 1))
-    with pytest.raises(OtherPlan, match="another manifest"):
+    told = rf"wanted {manifest.name}: {len(manifest)} rows, \w{{12}}, got {fewer.name}: {len(fewer)} rows, \w{{12}}\)"
+    with pytest.raises(OtherPlan, match=rf"another manifest \({told}"):
         train(recipe, folder=tmp_path, manifest=fewer, steps=1)
     done = train(other, folder=tmp_path, manifest=fewer, steps=1, other_recipe=True, other_data=True)
     assert done.position.step == 2
-    assert any(one.startswith("goes on with another recipe: optimiser") for one in done.remarks)
+    assert any(one.startswith("goes on with another recipe: optimiser.rate: 0.01 -> 0.02") for one in done.remarks)
     assert "goes on with another manifest" in done.remarks
     # How fast it runs is no other recipe.
     train(verdict_recipe(optimiser={"name": "sgd", "rate": 0.02}, running={"workers": 1}), folder=tmp_path,
           manifest=fewer, steps=1)  # fmt: skip
+
+
+def test_too_few_rows_begin_nothing(manifest: Manifest, tmp_path: Path) -> None:
+    with pytest.raises(BadSetting, match=rf"{manifest.name}: an epoch is shorter than one batch .*--batch 12"):
+        train(verdict_recipe(batch=64), folder=tmp_path, manifest=manifest)
+    assert not (tmp_path / "log.jsonl").exists()
+    assert train(verdict_recipe(epochs=1, batch=12), folder=tmp_path, manifest=manifest).finished
 
 
 def test_nothing_to_train_on(tmp_path: Path) -> None:

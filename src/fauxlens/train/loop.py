@@ -42,7 +42,7 @@ from fauxlens.train.gradient_cache import cached_backward
 from fauxlens.train.journal import END, NOT_A_NUMBER, Journal, read_journal, unreadable_in
 from fauxlens.train.mix import mixed
 from fauxlens.train.objectives import Losses, Teaching, read_objective
-from fauxlens.train.order import candidates, epoch_order
+from fauxlens.train.order import Rows, candidates, epoch_order
 from fauxlens.train.page import PAGE, write_page
 from fauxlens.train.ranks import Ranks, joined
 from fauxlens.train.recipe import Recipe
@@ -162,6 +162,7 @@ class _Run:
         self.samples = self._samples()
         self.checks = None if recipe.validate is None else pictures_of(manifest, recipe.validate)
         self.journal = Journal(folder, writes=ranks.first, board=board)
+        self.ordered: tuple[int, Rows] | None = None
         self.loss, self.draws_at, self.undrawn = math.nan, -math.inf, False
         self.shared: nn.Module | None = None
 
@@ -171,6 +172,7 @@ class _Run:
         """Make the folder, or take up what is in it."""
         path = self.folder / CHECKPOINT
         if not path.is_file():
+            self._order(0)  # before anything is written: with too few rows nothing begins
             self.journal.rewind(-1)
             begun = {
                 "recipe": self.recipe.name,
@@ -188,7 +190,7 @@ class _Run:
         else:
             found = checkpoints.read(path)
             said = checkpoints.check_same(
-                found, path, self.recipe, self.digest, other_recipe=other_recipe, other_data=other_data
+                found, path, self.recipe, self.manifest, self.digest, other_recipe=other_recipe, other_data=other_data
             )
             self._restore(found)
             said += checkpoints.restore_chance(found["chance"], self.ranks.rank, self.ranks.world, self.ranks.device)
@@ -208,7 +210,7 @@ class _Run:
         begun = saved = time.perf_counter()
         seconds_before, last_step = at.seconds, None if steps is None else at.step + steps
         while at.epoch < recipe.epochs and not self._is_over():
-            order = epoch_order(self.manifest, recipe.sampling, epoch=at.epoch)
+            order = self._order(at.epoch)
             steps_in_epoch = len(order) // recipe.batch
             teaching = self._wrapped()
             self.frozen.train(at.epoch)
@@ -403,6 +405,7 @@ class _Run:
                 "recipe": settings_to(self.recipe),
                 "recipe_digest": self.recipe.digest,
                 "manifest": self.manifest.name,
+                "manifest_rows": len(self.manifest),
                 "manifest_digest": self.digest,
                 "position": asdict(self.position),
                 "plateau": asdict(self.plateau),
@@ -473,6 +476,19 @@ class _Run:
             rows=candidates(self.manifest, recipe.sampling),
             cache=recipe.running.cache,
         )
+
+    def _order(self, epoch: int) -> Rows:
+        """The rows of an epoch, a batch of them at least."""
+        if self.ordered is None or self.ordered[0] != epoch:
+            self.ordered = epoch, epoch_order(self.manifest, self.recipe.sampling, epoch=epoch)
+        order = self.ordered[1]
+        if len(order) < self.recipe.batch:
+            raise BadSetting(
+                "an epoch is shorter than one batch", where=f"manifest {self.manifest.name}",
+                wanted=f"at least {self.recipe.batch:,} rows", got=f"{len(order):,}",
+                hint=f"take a smaller batch, --batch {max(1, len(order))}, or more pictures",
+            )  # fmt: skip
+        return order
 
     def _wrapped(self) -> nn.Module:
         """The network as it is taught in this epoch; between processes, what averages their gradients."""
