@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,8 @@ def test_what_is_given_away_loads_and_says_what_it_is(manifest: Manifest, tmp_pa
     assert card["sha256"] == sha256_of(paths[0])
     assert (card["detector"], card["steps"], card["validation"]) == ("npr", 7, {"AUC": 0.5})
     assert card["settings"]["seed"] == 5
+    assert card["licences"] == ["unknown"]
+    assert abs(date.today() - date.fromisoformat(card["date"])) <= timedelta(days=1)
     assert card["recipe_digest"] == recipe.digest
     assert card["manifest_digest"] == manifest_digest(manifest)
 

@@ -6,7 +6,9 @@ import errno
 import json
 import os
 import signal
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,6 +24,7 @@ from fauxlens.train.loop import NOT_A_NUMBER, _Run, train
 from fauxlens.train.objectives import Teaching
 from fauxlens.train.page import write_page
 from fauxlens.train.ranks import Ranks
+from fauxlens.train.status import status
 from fauxlens.train.validate import pictures_of, validate
 from train_runs import small_recipe, small_set, verdict_recipe, weights_of
 
@@ -80,6 +83,54 @@ def test_the_page_of_a_run(manifest: Manifest, tmp_path: Path) -> None:
     assert "trained a little" in page
     assert page.count("<img ") == 4
     assert ">AUC</th>" in page
+
+
+@pytest.mark.parametrize(("takes", "steps"), [(0.5, [2, 5, 8, 11]), (1.9, [2, 6, 10])])
+def test_the_page_is_there_from_the_first_line_on_and_keeps_to_its_minute(
+    takes: float, steps: list[int], manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str] = []
+    now = 1000.0
+
+    def draws(*_: object, sentence: str) -> None:
+        nonlocal now
+        drawn.append(sentence.partition(":")[0])
+        now += takes
+
+    def passes(done: int, total: int | None, what: str) -> None:
+        nonlocal now
+        now += 25.0
+
+    monkeypatch.setattr(loop, "write_page", draws)
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now, perf_counter=time.perf_counter))
+    recipe = verdict_recipe(epochs=4, running={"workers": 0, "log_every": 2})  # 12 steps, and checkpoints at the end
+    train(recipe, folder=tmp_path / "run", manifest=manifest, progress=passes)
+    # A step takes 25 seconds. Drawing that takes 1.9 has 95 to itself, a fiftieth of the time.
+    assert drawn[:-1] == [f"Step {step}" for step in steps]
+    assert drawn[-1].startswith("trained 4 epochs, 12 steps")
+    drawn.clear()
+    unseen = verdict_recipe(epochs=4, running={"workers": 0, "log_every": 2, "page": False})
+    train(unseen, folder=tmp_path / "unseen", manifest=manifest, progress=passes)
+    assert drawn == []
+
+
+def test_a_piece_shorter_than_a_line_of_the_journal_has_one_all_the_same(manifest: Manifest, tmp_path: Path) -> None:
+    recipe = verdict_recipe(epochs=4, running={"workers": 0, "log_every": 100})
+    first = train(recipe, folder=tmp_path, manifest=manifest, steps=2)
+    found = status(tmp_path)
+    assert (found.done, found.total, found.samples, found.loss) == (2, 12, 8, first.loss)
+    assert write_page(tmp_path, recipe, sentence="two steps").read_text().count("<img ") == 3
+
+    def told_to_stop(done: int, total: int | None, what: str) -> None:
+        if done == 16:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted, match="stopped at step 4"):
+        train(recipe, folder=tmp_path, manifest=manifest, progress=told_to_stop)
+    # Those of the ends of epochs come anyway, and no step has two.
+    assert [one["step"] for one in read_journal(tmp_path) if one["kind"] == "steps"] == [2, 3, 4]
+    train(recipe, folder=tmp_path, manifest=manifest, steps=2)
+    assert [one["step"] for one in read_journal(tmp_path) if one["kind"] == "steps"] == [2, 3, 4, 6]
 
 
 def test_pieces_are_the_whole_and_sigterm_is_one_more_piece(manifest: Manifest, tmp_path: Path) -> None:
@@ -189,9 +240,41 @@ def test_a_picture_that_cannot_be_read_is_counted(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:200])
     done = train(verdict_recipe(epochs=1), folder=tmp_path / "run", manifest=manifest)
     assert done.position.skipped == 1
-    assert "1 pictures could not be read" in done.sentence
+    assert "1 picture could not be read;" in done.sentence
     skipped = [one for one in read_journal(tmp_path / "run") if one["kind"] == "skipped"]
     assert [one["id"] for one in skipped] == ["r1"]
+
+
+def test_a_picture_that_cannot_be_read_counts_once_in_all_epochs_and_pieces(tmp_path: Path) -> None:
+    manifest = small_set(tmp_path)
+    for number in (1, 2):
+        path = tmp_path / "set" / "real" / f"{number}.png"
+        path.write_bytes(path.read_bytes()[:200])
+    recipe = verdict_recipe(epochs=3, running={"workers": 0, "save_minutes": 0.0})
+    run = tmp_path / "run"
+    train(recipe, folder=run, manifest=manifest, steps=4)
+    # Killed later than its checkpoint: the steps that are made again count what they meet once, too.
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, folder=run, manifest=manifest, steps=3, progress=interrupted)
+    done = train(recipe, folder=run, manifest=manifest)
+    assert done.finished
+    assert done.position.skipped == 2
+    assert "2 pictures could not be read;" in done.sentence
+    reads = [one["id"] for one in read_journal(run) if one["kind"] == "skipped"]
+    assert len(reads) > 2
+    assert set(reads) == {"r1", "r2"}
+    found = status(run)
+    assert (found.failed, sum(found.failures.values())) == (2, 2)
+    assert json.loads((run / "card.json").read_text())["skipped"] == 2
+    # What is said of going on is said once a time.
+    remarks = [one["text"] for one in read_journal(run) if one["kind"] == "remark"]
+    assert remarks == ["goes on at step 4", "goes on at step 4"]
+    assert done.remarks == ("goes on at step 4",)
+
+
+def interrupted(done: int, total: int | None, what: str) -> None:
+    """A progress that ends the training as nobody would ask it to."""
+    raise KeyboardInterrupt
 
 
 def test_a_process_that_decodes_and_dies_is_told(
@@ -335,20 +418,28 @@ def test_another_recipe_or_manifest_is_refused_unless_allowed(manifest: Manifest
     recipe = verdict_recipe()
     train(recipe, folder=tmp_path, manifest=manifest, steps=1)
     other = verdict_recipe(optimiser={"name": "sgd", "rate": 0.02})
-    with pytest.raises(OtherPlan, match=r"another recipe.*optimiser"):
+    with pytest.raises(OtherPlan, match=r"another recipe \(got optimiser\.rate: 0\.01 -> 0\.02\)"):
         train(other, folder=tmp_path, manifest=manifest, steps=1)
     with pytest.raises(BadSetting, match="holds a training already"):
         train(recipe, folder=tmp_path, manifest=manifest, resume=False)
     fewer = manifest.take("fewer", range(len(manifest) - 1))
-    with pytest.raises(OtherPlan, match="another manifest"):
+    told = rf"wanted {manifest.name}: {len(manifest)} rows, \w{{12}}, got {fewer.name}: {len(fewer)} rows, \w{{12}}\)"
+    with pytest.raises(OtherPlan, match=rf"another manifest \({told}"):
         train(recipe, folder=tmp_path, manifest=fewer, steps=1)
     done = train(other, folder=tmp_path, manifest=fewer, steps=1, other_recipe=True, other_data=True)
     assert done.position.step == 2
-    assert any(one.startswith("goes on with another recipe: optimiser") for one in done.remarks)
+    assert any(one.startswith("goes on with another recipe: optimiser.rate: 0.01 -> 0.02") for one in done.remarks)
     assert "goes on with another manifest" in done.remarks
     # How fast it runs is no other recipe.
     train(verdict_recipe(optimiser={"name": "sgd", "rate": 0.02}, running={"workers": 1}), folder=tmp_path,
           manifest=fewer, steps=1)  # fmt: skip
+
+
+def test_too_few_rows_begin_nothing(manifest: Manifest, tmp_path: Path) -> None:
+    with pytest.raises(BadSetting, match=rf"{manifest.name}: an epoch is shorter than one batch .*--batch 12"):
+        train(verdict_recipe(batch=64), folder=tmp_path, manifest=manifest)
+    assert not (tmp_path / "log.jsonl").exists()
+    assert train(verdict_recipe(epochs=1, batch=12), folder=tmp_path, manifest=manifest).finished
 
 
 def test_nothing_to_train_on(tmp_path: Path) -> None:

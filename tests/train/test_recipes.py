@@ -239,5 +239,18 @@ def test_changes_on_top_and_what_a_digest_is_of() -> None:
     assert (other.seed, other.sampling.seed, other.epochs, other.batch, other.start) == (3, 3, 2, 8, "npr")
     assert other.digest != recipe.digest
     assert [one.partition(":")[0] for one in other.differences(settings_to(recipe))] == [
-        "start", "seed", "epochs", "batch", "sampling",
+        "start", "seed", "epochs", "batch", "sampling.seed",
     ]  # fmt: skip
+
+
+def test_only_what_differs_is_named() -> None:
+    recipe = read_recipe("npr")
+    before = settings_to(recipe)
+    rate = replace(recipe, optimiser=replace(recipe.optimiser, rate=2 * recipe.optimiser.rate), clip=1.0)
+    assert rate.differences(before) == ["clip: not set -> 1.0", "optimiser.rate: 0.0002 -> 0.0004"]
+    assert recipe.differences(settings_to(rate)) == ["clip: 1.0 -> not set", "optimiser.rate: 0.0004 -> 0.0002"]
+    steps = recipe.augment
+    noise = {"step": "noise", "variance": 5}
+    assert replace(recipe, augment=(*steps, noise)).differences(before) == [f"augment: nothing -> [{noise}]"]
+    smaller = ({**steps[0], "side": 96}, *steps[1:])
+    assert replace(recipe, augment=smaller).differences(before) == ["augment 1.side: 224 -> 96"]

@@ -10,6 +10,7 @@ import hashlib
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ class Position:
     step_in_epoch: int = 0
     step: int = 0
     samples: int = 0
-    skipped: int = 0  # pictures that could not be read
+    skipped: int = 0  # pictures that could not be read, each once
     seconds: float = 0.0
     micro_batch: int | None = None  # what memory allowed
     best: float | None = None
@@ -129,7 +130,14 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def check_same(
-    found: Mapping[str, Any], path: Path, recipe: Recipe, digest: str, *, other_recipe: bool, other_data: bool
+    found: Mapping[str, Any],
+    path: Path,
+    recipe: Recipe,
+    manifest: Manifest,
+    digest: str,
+    *,
+    other_recipe: bool,
+    other_data: bool,
 ) -> list[str]:
     """Refuse to go on with another recipe or manifest unless told to; gives remarks on what was allowed."""
     remarks = []
@@ -145,8 +153,10 @@ def check_same(
     if found["manifest_digest"] != digest:
         if not other_data:
             raise OtherPlan(
-                "this run was begun with another manifest", where=path, wanted=found["manifest_digest"][:12],
-                got=digest[:12], hint="train into another folder, or allow it with --other-data",
+                "this run was begun with another manifest", where=path,
+                wanted=_called(found["manifest"], found.get("manifest_rows"), found["manifest_digest"]),
+                got=_called(manifest.name, len(manifest), digest),
+                hint="train into another folder, or allow it with --other-data",
             )  # fmt: skip
         remarks.append("goes on with another manifest")
     return remarks
@@ -189,6 +199,11 @@ def other_optimiser(found: Mapping[str, Any], recipe: Recipe, optimiser: torch.o
             if isinstance(kept, Tensor) and kept.dim() and kept.shape != parameter.shape:
                 return "its parameters were others"
     return None
+
+
+def _called(name: str, rows: int | None, digest: str) -> str:
+    """A manifest in an error; checkpoints of older versions do not say how many rows theirs had."""
+    return f"{name}: {'' if rows is None else f'{rows:,} rows, '}{digest[:12]}"
 
 
 def restore_chance(states: Sequence[Mapping[str, Any]], rank: int, world: int, device: torch.device) -> list[str]:
@@ -253,7 +268,7 @@ def release(
         "settings": _plain_settings(recipe),
         "manifest": manifest.name,
         "manifest_digest": digest,
-        "licences": sorted({str(value) for (value,) in manifest.count("licence")}),
+        "licences": sorted({value or "unknown" for (value,) in manifest.count("licence")}),
         "epochs": position.epoch,
         "steps": position.step,
         "samples": position.samples,
@@ -262,6 +277,7 @@ def release(
         "averaged": recipe.average is not None,
         "validation": position.validated,
         "best": position.best,
+        "date": datetime.now(UTC).date().isoformat(),
         "written_by": f"fauxlens {__version__}, torch {torch.__version__}",
     }
     try:

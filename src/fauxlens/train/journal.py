@@ -1,7 +1,7 @@
 """The journal of a run: one line of JSON for every few steps, validations and remarks; what a page is drawn from.
 
 A run that goes on from a checkpoint takes back the lines of steps that will be made again, so the journal reads as if
-the run had never stopped.
+the run had never stopped, but for what is remarked and for the last step of each piece, which always has a line.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -118,3 +118,8 @@ def read_journal(folder: Path) -> list[dict[str, Any]]:
             except json.JSONDecodeError:
                 continue
     return found
+
+
+def unreadable_in(lines: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The ids of the pictures that could not be read; every epoch has a line for each that it met."""
+    return {str(one["id"]) for one in lines if one["kind"] == "skipped"}

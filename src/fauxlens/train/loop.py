@@ -40,10 +40,10 @@ from fauxlens.train.board import Board
 from fauxlens.train.checkpoint import BEST, CHECKPOINT, Position, manifest_digest
 from fauxlens.train.data import Batch, Samples, loader
 from fauxlens.train.gradient_cache import cached_backward
-from fauxlens.train.journal import END, NOT_A_NUMBER, Journal
+from fauxlens.train.journal import END, NOT_A_NUMBER, Journal, read_journal, unreadable_in
 from fauxlens.train.mix import mixed
 from fauxlens.train.objectives import Losses, Teaching, read_objective
-from fauxlens.train.order import candidates, epoch_order
+from fauxlens.train.order import Rows, candidates, epoch_order
 from fauxlens.train.page import PAGE, write_page
 from fauxlens.train.ranks import Ranks, joined
 from fauxlens.train.recipe import Recipe
@@ -54,6 +54,7 @@ from fauxlens.train.weights import Average, Frozen, Swapped, optimiser_for
 from fauxlens.work.stop import Stop, listening
 
 _PAGE_SECONDS = 60.0
+_PAGE_SHARE = 0.02  # of the time, at most, is spent on drawing: a journal of days takes longer than one of minutes
 
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}  # no system without quotas has the last
 
@@ -76,7 +77,7 @@ class Trained:
         """In one sentence."""
         at = self.position
         state = "trained" if self.finished else "not finished yet; the same command goes on:"
-        skipped = f", {at.skipped:,} pictures could not be read" if at.skipped else ""
+        skipped = f", {at.skipped:,} picture{'s'[at.skipped == 1 :]} could not be read" if at.skipped else ""
         return f"{state} {at.epoch:,} epochs, {at.step:,} steps, {at.samples:,} pictures{skipped}; loss {self.loss:.4g}"
 
     @property
@@ -142,6 +143,7 @@ class _Run:
         board = Board(folder) if recipe.running.tensorboard and ranks.first else None
         self.digest = manifest_digest(manifest)
         self.remarks: list[str] = []
+        self.unreadable: set[str] = set()  # ids: a picture is tried anew in every epoch, and is one all the same
         # The same weights in every process; another stream of chance (dropout) in each.
         goes_on = (folder / CHECKPOINT).is_file()  # then what it began with is not asked for again
         self.detector: Detector = (replace(recipe, start="random") if goes_on else recipe).build().to(ranks.device)
@@ -164,7 +166,8 @@ class _Run:
         self.samples = self._samples()
         self.checks = None if recipe.validate is None else pictures_of(manifest, recipe.validate)
         self.journal = Journal(folder, writes=ranks.first, board=board)
-        self.loss, self.drawn = math.nan, -math.inf
+        self.ordered: tuple[int, Rows] | None = None
+        self.loss, self.draws_at, self.undrawn = math.nan, -math.inf, False
         self.shared: nn.Module | None = None
 
     # Where it goes on.
@@ -173,6 +176,7 @@ class _Run:
         """Make the folder, or take up what is in it."""
         path = self.folder / CHECKPOINT
         if not path.is_file():
+            self._order(0)  # before anything is written: with too few rows nothing begins
             self.journal.rewind(-1)
             begun = {
                 "recipe": self.recipe.name,
@@ -190,12 +194,15 @@ class _Run:
         else:
             found = checkpoints.read(path)
             said = checkpoints.check_same(
-                found, path, self.recipe, self.digest, other_recipe=other_recipe, other_data=other_data
+                found, path, self.recipe, self.manifest, self.digest, other_recipe=other_recipe, other_data=other_data
             )
             said += self._restore(found, path)
             said += checkpoints.restore_chance(found["chance"], self.ranks.rank, self.ranks.world, self.ranks.device)
             self.journal.rewind(self.position.step)
-            self._remark(f"goes on at step {self.position.step:,}", *said)
+            # What was made since the checkpoint will be made again, and so will what was found on the way.
+            self.unreadable = self.ranks.from_first(unreadable_in(read_journal(self.folder)))
+            self.position.skipped = len(self.unreadable)
+            self.remarks += [f"goes on at step {self.position.step:,}", *said]
         for remark in self.remarks:
             self.journal.note("remark", self.position.step, {"text": remark})
 
@@ -207,7 +214,7 @@ class _Run:
         begun = saved = time.perf_counter()
         seconds_before, last_step = at.seconds, None if steps is None else at.step + steps
         while at.epoch < recipe.epochs and not self._is_over():
-            order = epoch_order(self.manifest, recipe.sampling, epoch=at.epoch)
+            order = self._order(at.epoch)
             steps_in_epoch = len(order) // recipe.batch
             teaching = self._wrapped()
             self.frozen.train(at.epoch)
@@ -230,12 +237,12 @@ class _Run:
                     self._set_rate(at.epoch + at.step_in_epoch / steps_in_epoch)
                     losses, norm = self._step(teaching, batch)
                     at.step, at.step_in_epoch = at.step + 1, at.step_in_epoch + 1
-                    at.samples, at.skipped = at.samples + recipe.batch, at.skipped + losses.skipped
+                    at.samples, at.skipped = at.samples + recipe.batch, len(self.unreadable)
                     self.loss = losses.total
                     clock.done(recipe.batch)
-                    if at.step % recipe.running.log_every == 0 or at.step_in_epoch == steps_in_epoch:
-                        how_far = {"samples": at.samples, "of": recipe.epochs * steps_in_epoch}
-                        self.journal.note("steps", at.step, self._facts(losses, norm, clock.read()) | how_far)
+                    is_noted = at.step % recipe.running.log_every == 0 or at.step_in_epoch == steps_in_epoch
+                    if is_noted:
+                        self._note_steps(losses, norm, clock, steps_in_epoch)
                     if self.ranks.first:
                         done = (at.epoch * steps_in_epoch + at.step_in_epoch) * recipe.batch
                         progress(done, recipe.epochs * steps_in_epoch * recipe.batch, f"training {recipe.name}")
@@ -247,10 +254,14 @@ class _Run:
                         now - saved >= 60 * recipe.running.save_minutes,
                     )
                     if stopped or enough:
+                        if not is_noted:  # a piece shorter than `log_every` has a line too, and a curve
+                            self._note_steps(losses, norm, clock, steps_in_epoch)
                         return self._stopped(stopped)
                     if is_due:
                         self._save()
                         saved = time.perf_counter()
+                    if self.undrawn:
+                        self._draw_page(f"Step {at.step:,}: loss {self.loss:.4g}", again=False)
             self._end_of_epoch()
         return self._finished()
 
@@ -280,7 +291,7 @@ class _Run:
         if self.average is not None:
             self.average.update(self.network)
         parts = {name: float(value) for name, value in losses.parts.items()}
-        return _Told(loss / self.ranks.world, parts, int(skips)), norm
+        return _Told(loss / self.ranks.world, parts), norm
 
     def _gradients(self, teaching: nn.Module, batch: Batch) -> Losses:
         """Gradients of a batch, in as many parts as memory asks for; when it ends, in twice as many."""
@@ -417,6 +428,7 @@ class _Run:
                 "recipe": settings_to(self.recipe),
                 "recipe_digest": self.recipe.digest,
                 "manifest": self.manifest.name,
+                "manifest_rows": len(self.manifest),
                 "manifest_digest": self.digest,
                 "position": asdict(self.position),
                 "plateau": asdict(self.plateau),
@@ -433,8 +445,6 @@ class _Run:
                 failed = fault
         failed = self.ranks.from_first(failed)
         if failed is None:
-            if not must:  # else the run ends here, and its page is drawn with what it ended with
-                self._draw_page(f"Step {self.position.step:,}: loss {self.loss:.4g}", again=False)
             return
         if must:
             raise failed
@@ -442,15 +452,16 @@ class _Run:
 
     def _draw_page(self, sentence: str, *, again: bool) -> None:
         """Draw the curves, not more often than somebody looks. A page that cannot be written ends no training."""
-        now = time.monotonic()
-        if self.ranks.first and self.recipe.running.page and (again or now - self.drawn >= _PAGE_SECONDS):
-            self.drawn = now
+        begun = time.monotonic()
+        if self.ranks.first and self.recipe.running.page and (again or begun >= self.draws_at):
             try:
                 write_page(self.folder, self.recipe, sentence=sentence)
             except OSError as fault:
                 text = f"{self.folder / PAGE}: the page could not be drawn anew ({fault.strerror})"
                 if text not in self.remarks:  # once is enough: it is tried every minute
                     self._remark(text)
+            now = time.monotonic()
+            self.draws_at, self.undrawn = max(begun + _PAGE_SECONDS, now + (now - begun) / _PAGE_SHARE), False
 
     def _restore(self, found: dict[str, Any], path: Path) -> list[str]:
         """Put everything where the checkpoint says; gives remarks on what another recipe leaves no place for."""
@@ -505,6 +516,19 @@ class _Run:
             cache=recipe.running.cache,
         )
 
+    def _order(self, epoch: int) -> Rows:
+        """The rows of an epoch, a batch of them at least."""
+        if self.ordered is None or self.ordered[0] != epoch:
+            self.ordered = epoch, epoch_order(self.manifest, self.recipe.sampling, epoch=epoch)
+        order = self.ordered[1]
+        if len(order) < self.recipe.batch:
+            raise BadSetting(
+                "an epoch is shorter than one batch", where=f"manifest {self.manifest.name}",
+                wanted=f"at least {self.recipe.batch:,} rows", got=f"{len(order):,}",
+                hint=f"take a smaller batch, --batch {max(1, len(order))}, or more pictures",
+            )  # fmt: skip
+        return order
+
     def _wrapped(self) -> nn.Module:
         """The network as it is taught in this epoch; between processes, what averages their gradients."""
         changed = self.frozen.apply(self.position.epoch)
@@ -539,6 +563,11 @@ class _Run:
         flags = torch.tensor([float(one) for one in asked], device=self.ranks.device)
         return tuple(value > 0 for value in self.ranks.sum(flags).tolist())
 
+    def _note_steps(self, losses: _Told, norm: float, clock: _Clock, steps_in_epoch: int) -> None:
+        how_far = {"samples": self.position.samples, "of": self.recipe.epochs * steps_in_epoch}
+        self.journal.note("steps", self.position.step, self._facts(losses, norm, clock.read()) | how_far)
+        self.undrawn = True
+
     def _facts(self, losses: _Told, norm: float, speed: dict[str, float]) -> dict[str, Any]:
         rate = max(group["lr"] for group in self.optimiser.param_groups)
         parts = {f"loss {name}": value for name, value in losses.parts.items()}
@@ -553,6 +582,7 @@ class _Run:
     def _note_skipped(self, skipped: tuple[tuple[str, str], ...]) -> None:
         for part in self.ranks.gather(skipped):
             for name, why in part:
+                self.unreadable.add(name)
                 self.journal.note("skipped", self.position.step, {"id": name, "why": why})
 
     def _stop_at_no_number(self, batch: Batch, losses: Losses, norm: float) -> None:
@@ -582,7 +612,6 @@ class _Told:
 
     total: float
     parts: dict[str, float]
-    skipped: int
 
 
 class _Clock:

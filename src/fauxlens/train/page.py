@@ -1,4 +1,4 @@
-"""The page of a run: how far it is, and its curves; drawn anew whenever a checkpoint is written."""
+"""The page of a run: how far it is, and its curves; drawn anew about once a minute."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class TrainingStatus:
     total: int | None  # None before the first line of a journal
     epoch: int
     samples: int
-    failed: int  # pictures that could not be read, and were replaced
+    failed: int  # pictures that could not be read, and were replaced; each counts once, however often it was tried
     failures: Mapping[str, int]  # reason -> how many
     loss: float | None
     rate: float | None  # steps a second, lately; None when nothing is known
@@ -77,7 +77,9 @@ def status(folder: Path) -> TrainingStatus:
     batch = samples / last["step"] if samples else None
     rate = pictures / batch if pictures and batch else None
     check = next((one for one in reversed(lines) if one["kind"] == "validation"), None)
-    failures = Counter(str(one["why"]).partition(":")[0] for one in lines if one["kind"] == "skipped")
+    # A picture is tried anew in every epoch, and counts once: for what was wrong the last time.
+    reasons = {one["id"]: str(one["why"]).partition(":")[0] for one in lines if one["kind"] == "skipped"}
+    failures = Counter(reasons.values())
     finished = lines[-1]["kind"] == END
     return TrainingStatus(
         folder=folder,
