@@ -39,12 +39,12 @@ class Tiny(nn.Module):
 
 
 def global_batch() -> Batch:
-    """Six pictures, of which the two processes get an uneven number of fakes."""
+    """Twelve pictures, of which two processes, and four, get an uneven number of fakes."""
     torch.manual_seed(1)
-    label = torch.tensor([1.0, 1.0, 1.0, 0.0, 1.0, 0.0])
-    target = torch.tensor([0, 1, 0, -1, 2, -1])
-    mask = (torch.randn(6, 1, 2, 2) > 0.8).float()
-    return Batch(torch.randn(6, 3, 2, 2), mask, label, target, tuple("abcdef"))
+    label = torch.tensor([1.0, 1.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0])
+    target = torch.tensor([0, 1, 0, -1, 2, -1, 1, -1, -1, -1, 2, -1])
+    mask = (torch.randn(12, 1, 2, 2) > 0.8).float()
+    return Batch(torch.randn(12, 3, 2, 2), mask, label, target, tuple("abcdefghijkl"))
 
 
 def learnt(
@@ -71,7 +71,7 @@ def work(rank: int, world: int, folder: str) -> None:
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=world)
     # A process knows nothing of the others' pictures.
-    share = replace(global_batch().split(6 // world)[rank], part_of=None)
+    share = replace(global_batch().split(12 // world)[rank], part_of=None)
     found = {}
     for name in (*NAMES, CACHED, *IN_PARTS):
         objective = read_objective({"name": name.partition(" ")[0]})

@@ -201,7 +201,7 @@ def together(folder: Path) -> None:
     with joined() as ranks:
         checked = small_recipe(validate={"best": "macro_f1"})
         run = _Run(checked, folder / "run", manifest, ranks)
-        found["gradients"], found["loss"] = first_gradients(run)
+        found["gradients"], found["loss"], found["order"] = first_gradients(run)
         plan = checked.validate
         assert plan is not None
         found["validated"] = validate(run.detector, pictures_of(manifest, plan), plan, checked.data, ranks, facts={})
@@ -211,8 +211,8 @@ def together(folder: Path) -> None:
     torch.save(found, folder / f"found-{ranks.rank}.pt")
 
 
-def first_gradients(run: _Run) -> tuple[dict[str, torch.Tensor], float]:
-    """The gradients of the first global batch, without dropped paths, and this process's loss."""
+def first_gradients(run: _Run) -> tuple[dict[str, torch.Tensor], float, list[tuple[str, ...]]]:
+    """The gradients of the first global batch, without dropped paths, this process's loss, and the epoch's pictures."""
     from fauxlens.train.data import loader
     from fauxlens.train.order import epoch_order
 
@@ -220,9 +220,10 @@ def first_gradients(run: _Run) -> tuple[dict[str, torch.Tensor], float]:
     feed = loader(run.samples, order, batch=run.recipe.batch, rank=run.ranks.rank, world=run.ranks.world)
     teaching = run._wrapped()
     run.network.eval()  # no dropped paths, no batch statistics
-    losses = run._gradients(teaching, next(feed))
+    batches = list(feed)
+    losses = run._gradients(teaching, batches[0])
     gradients = {name: one.grad.clone() for name, one in run.network.named_parameters() if one.grad is not None}
-    return gradients, float(losses.total)
+    return gradients, float(losses.total), [tuple(batch.ids) for batch in batches]
 
 
 if __name__ == "__main__":

@@ -164,23 +164,26 @@ def test_pieces_are_the_whole_and_sigterm_is_one_more_piece(manifest: Manifest, 
 
 
 @pytest.mark.slow
-def test_two_processes_are_as_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("world", [2, 4])
+def test_several_processes_are_as_one(world: int, tmp_path: Path) -> None:
     port = train_runs.free_port()
     processes = [
         train_runs.started(
-            "together", str(tmp_path), RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1",
-            MASTER_PORT=port,
+            "together", str(tmp_path), RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(world),
+            MASTER_ADDR="127.0.0.1", MASTER_PORT=port,
         )
-        for rank in range(2)
+        for rank in range(world)
     ]  # fmt: skip
     said = [train_runs.heard(process) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], said
-    found = [torch.load(tmp_path / f"found-{rank}.pt", weights_only=True) for rank in range(2)]
+    assert [process.returncode for process in processes] == [0] * world, said
+    found = [torch.load(tmp_path / f"found-{rank}.pt", weights_only=True) for rank in range(world)]
 
     manifest = small_set(tmp_path / "alone")
     recipe = small_recipe(validate={"best": "macro_f1"})
     run = _Run(recipe, tmp_path / "alone" / "run", manifest, Ranks())
-    gradients, loss = train_runs.first_gradients(run)
+    gradients, loss, order = train_runs.first_gradients(run)
+    shares = zip(*(one["order"] for one in found), strict=True)
+    assert [sum(share, ()) for share in shares] == order
     assert len(gradients) > 50
     largest = 0.0
     for one in found:
@@ -188,17 +191,17 @@ def test_two_processes_are_as_one(tmp_path: Path) -> None:
         for name, gradient in gradients.items():
             largest = max(largest, float((one["gradients"][name] - gradient).abs().max()))
     assert largest < 1e-6
-    assert sum(one["loss"] for one in found) / 2 == pytest.approx(loss, abs=1e-6)
+    assert sum(one["loss"] for one in found) / world == pytest.approx(loss, abs=1e-6)
 
     plan = recipe.validate
     assert plan is not None
     pictures = pictures_of(manifest, plan)
-    assert len(pictures) % 2 == 1  # one process has one picture more
+    assert len(pictures) % world == 1  # one process has one picture more
     alone = validate(run.detector, pictures, plan, recipe.data, Ranks(), facts={})
-    assert found[0]["validated"] == found[1]["validated"]
+    assert all(one["validated"] == found[0]["validated"] for one in found)
     for name, value in alone.items():
         assert found[0]["validated"][name] == pytest.approx(value, abs=1e-6), name
-    assert [one["steps"] for one in found] == [6, 6]
+    assert [one["steps"] for one in found] == [6] * world
     assert (tmp_path / "run" / "weights.safetensors").is_file()
 
 

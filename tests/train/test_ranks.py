@@ -10,9 +10,10 @@ from fauxlens.train.objectives import read_objective
 
 
 @pytest.mark.slow
-def test_gradients_of_two_processes_are_those_of_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("world", [2, 4])
+def test_gradients_of_several_processes_are_those_of_one(world: int, tmp_path: Path) -> None:
     """Losses that compare pictures, or count only some of them, are of the global batch, not of each share."""
-    torch.multiprocessing.spawn(train_ranks.work, args=(2, str(tmp_path)), nprocs=2)
+    torch.multiprocessing.spawn(train_ranks.work, args=(world, str(tmp_path)), nprocs=world)
     found = torch.load(tmp_path / "found.pt", weights_only=True)
     batch = train_ranks.global_batch()
     for name in (*train_ranks.NAMES, train_ranks.CACHED, *train_ranks.IN_PARTS):
