@@ -71,14 +71,11 @@ def test_all_of_the_options_or_none() -> None:
 @pytest.mark.parametrize("name", sorted(DETECTORS))
 def test_what_is_declared_is_there(name: str) -> None:
     kind = detector_class(name)
-    detector = None
+    detector = _unfilled(kind, None) if kind.options else None
     for option, declared in kind.options.items():
         assert declared.about
-        if not hasattr(kind, option) and option not in ("fit", "side", "overlap"):
-            detector = detector or _unfilled(kind, None)
-            assert hasattr(detector, option)
-        elif declared.choices and hasattr(kind, option):
-            assert getattr(kind, option) in declared.choices
+        value = getattr(detector, option)
+        assert declared.checked(option, value) == value
 
 
 @pytest.mark.parametrize(
