@@ -14,9 +14,10 @@ nano       small enough to travel with the package: fixed residuals instead of t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from functools import partial
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -40,12 +41,14 @@ from fauxlens.detectors.view import (
     tiled,
     whole,
 )
-from fauxlens.nn.attention import guided
+from fauxlens.nn.attention import Guide, Parts, guided, guided_parts
 from fauxlens.nn.decoder import WeightedDecoder
 from fauxlens.nn.evidence_head import EvidenceHead
 from fauxlens.nn.mix_transformer import MixBlock, MixSettings, MixTransformer, mix_b0, mix_b2
 from fauxlens.nn.noiseprint import WINOGRAD_FROM, NoiseExtractor
 from fauxlens.nn.residuals import FixedResiduals
+
+_AnyGuide = TypeVar("_AnyGuide", Tensor, Parts)
 
 SMALLEST_SIDE = 64
 """Below this a stage would have a grid of keys without a single one."""
@@ -124,7 +127,7 @@ class BareBlock(MixBlock):
     Its `norm1` is in the file and is not used. The attention's own result takes the place of the residual.
     """
 
-    def forward(self, grid: Tensor, pattern: object = "dense", guide: Tensor | None = None) -> Tensor:
+    def forward(self, grid: Tensor, pattern: object = "dense", guide: Guide | None = None) -> Tensor:
         """(N, H, W, C) -> the same shape."""
         return self.after(self.attn(grid))
 
@@ -158,6 +161,18 @@ class NoiseBranch(MixTransformer):
         self, noise: Tensor, *, features: list[Tensor] | None = None, weights: list[Tensor] | None = None
     ) -> Iterator[Tensor]:
         """The guides of `guides`, each made when it is asked for."""
+        return self._stages(noise, partial(guided, seen=weights), features)
+
+    def parts(self, noise: Tensor) -> Iterator[Parts]:
+        """The guides of `guides`, each a few rows at a time, to be used up before the next is asked for."""
+        return self._stages(noise, guided_parts, None)
+
+    def _stages(
+        self,
+        noise: Tensor,
+        guide: Callable[[Tensor, Tensor, Tensor | None, float], tuple[_AnyGuide, Tensor | None]],
+        features: list[Tensor] | None,
+    ) -> Iterator[_AnyGuide]:
         last_stage = len(self.settings.dims) - 1
         for index in range(len(self.settings.dims)):
             embedding, blocks, norm = self.stage(index)
@@ -168,8 +183,10 @@ class NoiseBranch(MixTransformer):
             shown = grid if isinstance(block, BareBlock) else block.norm1(grid)
             query, (key, value) = block.attn.queries(shown), block.attn.keys(shown)
             is_end = index == last_stage and features is None
-            guide, summed = guided(query, key, None if is_end else value, self.share, seen=weights)
-            yield guide
+            found, summed = guide(query, key, None if is_end else value, self.share)
+            yield found
+            if not isinstance(found, Tensor) and next(found, None) is not None:
+                raise RuntimeError("the guide of a stage was not used up before that of the next was asked for")
             if summed is None:
                 return
             attended = block.attn.proj(summed.flatten(3))
@@ -183,10 +200,16 @@ class NoiseBranch(MixTransformer):
                 features.append(noise)
 
 
-class OneByOne(Sequence[Tensor]):
+def _joined(several: Sequence[Parts]) -> Parts:
+    """The guides of several pictures as those of a batch."""
+    for parts in zip(*several, strict=True):
+        yield parts[0][0], torch.cat([guide for _, guide in parts])
+
+
+class OneByOne(Sequence[Guide]):
     """Guides that are made when their stage is reached, in order, and not kept: the first is as large as a photo."""
 
-    def __init__(self, steps: Iterator[Tensor], stages: int, device: str) -> None:
+    def __init__(self, steps: Iterator[Guide], stages: int, device: str) -> None:
         self.made, self.stages, self.device, self.reached = steps, stages, device, 0
 
     def __len__(self) -> int:
@@ -196,8 +219,13 @@ class OneByOne(Sequence[Tensor]):
         if index != self.reached:
             raise IndexError(f"guides are made in order: wanted stage {self.reached}, got {index}")
         self.reached += 1
+        found = self._next(self.made)
+        return found if isinstance(found, Tensor) else iter(lambda: self._next(found), None)
+
+    def _next(self, made: Iterator[Any]) -> Any:
+        """Whoever asks may keep a graph or compute in bfloat16; the noise branch does neither."""
         with torch.no_grad(), torch.autocast(self.device, enabled=False):
-            return next(self.made)
+            return next(made, None)
 
 
 class ReleasedExtractor(nn.Module):
@@ -268,7 +296,7 @@ class NfaVit(nn.Module):
         found: Tensor = self.noise_extractor(fed)
         return found + image[:, :1] if settings.red_added else found
 
-    def features(self, image: Tensor, guides: Sequence[Tensor] | None = None) -> list[Tensor]:
+    def features(self, image: Tensor, guides: Sequence[Guide] | None = None) -> list[Tensor]:
         """The image branch's four levels; `guides` in place of the noise branch's own, for tests and studies."""
         seen, guides = self._seen(image, guides)
         return self.image_backbone(seen, "fix-sparse", guides)  # type: ignore[no-any-return]
@@ -278,13 +306,15 @@ class NfaVit(nn.Module):
         weights: list[Tensor] = []
         seen, guides = self._seen(image, None, weights)
         features = self.image_backbone(seen, "fix-sparse", guides)
-        return self.decode(features, (image.shape[-2], image.shape[-1])), list(guides or ()), weights
+        whole = [guide for guide in guides or () if isinstance(guide, Tensor)]
+        return self.decode(features, (image.shape[-2], image.shape[-1])), whole, weights
 
     def _seen(
-        self, image: Tensor, guides: Sequence[Tensor] | None, weights: list[Tensor] | None = None
-    ) -> tuple[Tensor, Sequence[Tensor] | None]:
+        self, image: Tensor, guides: Sequence[Guide] | None, weights: list[Tensor] | None = None
+    ) -> tuple[Tensor | tuple[Tensor, Tensor], Sequence[Guide] | None]:
         """What the image branch sees, and what guides it."""
         noise: Tensor | None = None
+        needs_graph = torch.is_grad_enabled()
         if (guides is None and self.settings.guided) or self.settings.image_sees_residuals:
             with torch.no_grad(), torch.autocast(image.device.type, enabled=False):
                 noise = self.noise(image.float() if image.dtype in (torch.float16, torch.bfloat16) else image)
@@ -292,21 +322,26 @@ class NfaVit(nn.Module):
                     # Which keys come last is decided by small differences: this branch never leaves full precision.
                     if weights is None and not (torch.compiler.is_compiling() or torch.compiler.is_exporting()):
                         stages = len(self.settings.noise.dims)
-                        guides = OneByOne(self._steps(noise), stages, image.device.type)
+                        guides = OneByOne(self._guides(noise, needs_graph), stages, image.device.type)
                     else:
                         guides = self.noise_backbone.guides(noise, weights=weights)
-        if self.settings.image_sees_residuals and noise is not None:
-            return torch.cat((image, noise), dim=1), guides
-        return image, guides
+        return (image, noise) if self.settings.image_sees_residuals and noise is not None else image, guides
 
-    def _steps(self, noise: Tensor) -> Iterator[Tensor]:
+    def _guides(self, noise: Tensor, needs_graph: bool) -> Iterator[Guide]:
         """The guides. A processor sees each picture alone and laid out alike, for the sake of last digits."""
+        branch = self.noise_backbone
         if self.training or noise.device.type != "cpu":
-            yield from self.noise_backbone.steps(noise)
+            yield from branch.steps(noise)
             return
-        alone = [self.noise_backbone.steps(one) for one in noise.contiguous()[:, None]]
-        for guides in zip(*alone, strict=True):
-            yield torch.cat(guides)
+        alone = torch.split(_channels_last(noise), 1)
+        if needs_graph:
+            for guides in zip(*map(branch.steps, alone), strict=True):
+                yield torch.cat(guides)
+        elif len(alone) == 1:
+            yield from branch.parts(alone[0])
+        else:
+            for stage in zip(*map(branch.parts, alone), strict=True):
+                yield _joined(stage)
 
     def decode(self, features: list[Tensor], size: tuple[int, int]) -> Output:
         """The four levels -> verdict, and mask logits at `size`."""
@@ -320,10 +355,17 @@ class NfaVit(nn.Module):
         mask = F.interpolate(low, size=size, mode="bilinear", align_corners=False)
         return Output(logit=logit, mask=mask, features=pooled)
 
-    def forward(self, image: Tensor, guides: Sequence[Tensor] | None = None) -> Output:
+    def forward(self, image: Tensor, guides: Sequence[Guide] | None = None) -> Output:
         """(N, 3, H, W) -> Output: logit (N,), mask logits (N, 1, H, W), features (N, C)."""
         check_input(image)
         return self.decode(self.features(image, guides), (image.shape[-2], image.shape[-1]))
+
+
+def _channels_last(maps: Tensor) -> Tensor:
+    """Laid out so to the last stride: with one channel or one picture torch takes many strides for either layout."""
+    count, channels, height, width = maps.shape
+    strides = (channels * height * width, 1, width * channels, channels)
+    return maps if maps.stride() == strides else torch.empty_strided(maps.shape, strides, dtype=maps.dtype).copy_(maps)
 
 
 def check_input(image: Tensor) -> None:

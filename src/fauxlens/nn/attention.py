@@ -6,6 +6,8 @@ of the queries. All three are the softmax of scaled dot products; they differ in
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -34,10 +36,23 @@ def fix_sparse_attention(query: Tensor, key: Tensor, value: Tensor, *, reduction
     return masked_attention(query, key, value, additive(allowed, query.dtype)[None, None])
 
 
-def masked_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+Parts = Iterator[tuple[slice, Tensor]]
+"""Some rows of queries at a time, in order, and their part of a mask, which lasts until the next is asked for."""
+
+Guide = Tensor | Parts
+"""A mask to be added to the scaled products of attention, whole or in parts."""
+
+
+def masked_attention(query: Tensor, key: Tensor, value: Tensor, mask: Guide) -> Tensor:
     """`mask` (N or 1, heads or 1, H * W, h * w) is added to the scaled products: 0 to look, a huge negative not to."""
-    attended = F.scaled_dot_product_attention(_flattened(query), _flattened(key), _flattened(value), attn_mask=mask)
-    return _unflattened(attended, query)
+    queries, keys, values = _flattened(query), _flattened(key), _flattened(value)
+    if isinstance(mask, Tensor):
+        return _unflattened(F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask), query)
+    attended = torch.empty_like(query)  # laid out as the result is wanted
+    rows = _flattened(attended)
+    for part, masked in mask:
+        rows[:, :, part] = F.scaled_dot_product_attention(queries[:, :, part], keys, values, attn_mask=masked)
+    return attended
 
 
 def additive(allowed: Tensor, dtype: torch.dtype) -> Tensor:
@@ -73,25 +88,50 @@ def guided(
     On a processor and without a graph, a few rows of the weights are made at a time: they are never whole in memory,
     unless a list is given to collect them.
     """
-    rows = query.shape[1] * query.shape[2]
-    step = max(1, ROWS_AT_ONCE // (query.shape[0] * query.shape[3] * key.shape[1] * key.shape[2]))
-    traced = torch.compiler.is_compiling() or torch.compiler.is_exporting()
-    if traced or seen is not None or torch.is_grad_enabled() or query.device.type != "cpu" or rows <= step:
+    if seen is not None or not in_parts(query):
         weights = attention_weights(query, key)
         if seen is not None:
             seen.append(weights)
         return least_similar(weights, share), None if value is None else weighted_values(weights, value, query)
-    scaled, keys = _flattened(query * query.shape[-1] ** -0.5), _flattened(key).transpose(-2, -1)
-    values = None if value is None else _flattened(value)
-    guide = scaled.new_empty(*scaled.shape[:3], keys.shape[-1])
-    attended = None if values is None else torch.empty_like(scaled)
-    for start in range(0, rows, step):
-        part = slice(start, start + step)
-        weights = (scaled[:, :, part] @ keys).softmax(dim=-1)
-        guide[:, :, part] = least_similar(weights, share)
-        if attended is not None and values is not None:
-            attended[:, :, part] = weights @ values
-    return guide, None if attended is None else _unflattened(attended, query)
+    guide = query.new_empty(query.shape[0], query.shape[3], query.shape[1] * query.shape[2], key[0, ..., 0, 0].numel())
+    parts, attended = guided_parts(query, key, value, share, guide=guide)
+    for _ in parts:
+        pass
+    return guide, attended
+
+
+def in_parts(query: Tensor) -> bool:
+    """Whether guides are made a few rows at a time: on a processor, where nothing is traced or needs a graph."""
+    traced = torch.compiler.is_compiling() or torch.compiler.is_exporting()
+    return query.device.type == "cpu" and not traced and not torch.is_grad_enabled()
+
+
+def guided_parts(
+    query: Tensor, key: Tensor, value: Tensor | None, share: float, *, guide: Tensor | None = None
+) -> tuple[Parts, Tensor | None]:
+    """As `guided`, but the guide comes in parts. The summed values are there when the last part was asked for.
+
+    The parts are those of `guide`, where one is given. Otherwise each is made in the memory of the one before: new
+    memory costs a processor more than what is written to it, and whoever attends by a part at once needs no other.
+    """
+    attended = None if value is None else torch.empty_like(query)
+
+    def parts() -> Parts:
+        scaled, keys = _flattened(query * query.shape[-1] ** -0.5), _flattened(key).transpose(-2, -1)
+        rows, all_keys = scaled.shape[2], keys.shape[-1]
+        step = max(1, ROWS_AT_ONCE // (query.shape[0] * query.shape[3] * all_keys))
+        kept = [scaled.new_empty(*scaled.shape[:2], min(step, rows), all_keys) for _ in range(1 + (guide is None))]
+        for start in range(0, rows, step):
+            part = slice(start, min(start + step, rows))
+            weights = kept[0][:, :, : part.stop - start]
+            torch.matmul(scaled[:, :, part], keys, out=weights)
+            torch.softmax(weights, dim=-1, out=weights)
+            if attended is not None and value is not None:
+                _flattened(attended)[:, :, part] = weights @ _flattened(value)
+            out = kept[1][:, :, : part.stop - start] if guide is None else guide[:, :, part]
+            yield part, least_similar(weights, share, out=out)
+
+    return parts(), attended
 
 
 def attention_weights(query: Tensor, key: Tensor) -> Tensor:
@@ -105,23 +145,26 @@ def weighted_values(weights: Tensor, value: Tensor, query: Tensor) -> Tensor:
     return _unflattened(weights @ _flattened(value), query)
 
 
-def least_similar(weights: Tensor, share: float) -> Tensor:
+def least_similar(weights: Tensor, share: float, *, out: Tensor | None = None) -> Tensor:
     """Of each row of (N, heads, L, K) weights the `share` smallest, at least one: 0 there, the lowest number elsewhere.
 
-    Ready to be added in `masked_attention`; compare with 0 for a mask of booleans.
+    Ready to be added in `masked_attention`; compare with 0 for a mask of booleans. `out` takes the result.
     """
     count = max(1, int(weights.shape[-1] * share))
     lowest = torch.finfo(weights.dtype).min
     plain = weights.device.type == "cpu" and weights.dtype in (torch.float32, torch.float64)
     if not plain or torch.compiler.is_compiling() or torch.compiler.is_exporting():
-        return torch.full_like(weights, lowest).scatter_(-1, _smallest(weights, count), 0.0)
+        chosen = torch.full_like(weights, lowest).scatter_(-1, _smallest(weights, count), 0.0)
+        return chosen if out is None else out.copy_(chosen)
     # NumPy's selection takes a fifth of the time of topk's, but gives a bound rather than a choice: where several keys
     # tie at the bound, a row would get too many, and those rows are chosen as topk chooses.
-    bound = torch.from_numpy(np.partition(weights.detach().numpy(), count - 1, axis=-1)[..., count - 1 : count])
-    refused = (weights > bound).to(weights.dtype)
-    # A product with ones counts a row much faster than a sum of booleans.
-    tied = refused @ refused.new_ones(refused.shape[-1]) != weights.shape[-1] - count
-    guide = refused.mul_(lowest)
+    weights = weights.detach()
+    bound = torch.from_numpy(np.partition(weights.numpy(), count - 1, axis=-1)[..., count - 1 : count])
+    # Ones for the refused, as numbers from the start: a comparison to booleans takes six times as long. A product with
+    # ones counts a row faster than a sum, too.
+    guide = torch.gt(weights, bound, out=torch.empty_like(weights) if out is None else out)
+    tied = guide @ guide.new_ones(guide.shape[-1]) != weights.shape[-1] - count
+    guide.mul_(lowest)
     if bool(tied.any()):
         rows = weights[tied]
         guide[tied] = torch.full_like(rows, lowest).scatter_(-1, _smallest(rows, count), 0.0)

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fauxlens.core.errors import BadSetting
 from fauxlens.nn import attention
+from fauxlens.nn.attention import Guide
 from fauxlens.nn.folded import folded_attention, worth_folding
 from fauxlens.nn.pointwise import gelu_
 
@@ -73,10 +75,22 @@ class PatchEmbedding(nn.Module):
         self.proj = nn.Conv2d(in_channels, dim, kernel, stride, kernel // 2)
         self.norm = nn.LayerNorm(dim, epsilon)
 
-    def forward(self, maps: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, h, w, dim)."""
-        normed: Tensor = self.norm(self.proj(maps).permute(0, 2, 3, 1))
+    def forward(self, maps: Tensor | tuple[Tensor, ...]) -> Tensor:
+        """(N, C, H, W) -> (N, h, w, dim). Several maps stand for one with the channels of all."""
+        patches = self.proj(maps) if isinstance(maps, Tensor) else self._of_several(maps)
+        normed: Tensor = self.norm(patches.permute(0, 2, 3, 1))
         return normed
+
+    def _of_several(self, maps: tuple[Tensor, ...]) -> Tensor:
+        """The sum of what each gives: to join them first would copy what is as large as the picture."""
+        weights = torch.split(self.proj.weight, [one.shape[1] for one in maps], dim=1)
+        total: Tensor | None = None
+        for one, weight in zip(maps, weights, strict=True):
+            bias = self.proj.bias if total is None else None
+            found = F.conv2d(one, weight, bias, self.proj.stride, self.proj.padding)
+            total = found if total is None else total.add_(found)
+        assert total is not None
+        return total
 
 
 class ReducedAttention(nn.Module):
@@ -104,7 +118,7 @@ class ReducedAttention(nn.Module):
         """(N, H, W, C) -> (N, H, W, heads, d)."""
         return self.q(grid).unflatten(-1, (self.heads, -1))  # type: ignore[no-any-return]
 
-    def forward(self, grid: Tensor, pattern: Pattern = "dense", guide: Tensor | None = None) -> Tensor:
+    def forward(self, grid: Tensor, pattern: Pattern = "dense", guide: Guide | None = None) -> Tensor:
         """(N, H, W, C) -> the same shape; a `guide` (see attention.masked_attention) takes the place of the pattern."""
         key, value = self.keys(grid)
         if guide is None and pattern == "fix-sparse" and worth_folding(grid, key, self.reduction):
@@ -188,7 +202,7 @@ class MixBlock(nn.Module):
         self.mlp = ConvolutionalMlp(dim, dim * settings.mlp_ratio, settings.gelu)
         self.drop_path = DropPath(drop)
 
-    def forward(self, grid: Tensor, pattern: Pattern = "dense", guide: Tensor | None = None) -> Tensor:
+    def forward(self, grid: Tensor, pattern: Pattern = "dense", guide: Guide | None = None) -> Tensor:
         """(N, H, W, C) -> the same shape."""
         grid = grid + self.drop_path(self.attn(self.norm1(grid), pattern, guide))
         return grid + self.drop_path(self.mlp(self.norm2(grid)))  # type: ignore[no-any-return]
@@ -221,21 +235,26 @@ class MixTransformer(nn.Module):
         embedding, blocks, norm = (getattr(self, name) for name in names)
         return embedding, blocks, norm
 
-    def forward(self, maps: Tensor, pattern: Pattern = "dense", guides: Sequence[Tensor] | None = None) -> list[Tensor]:
-        """(N, C, H, W) -> features of each stage, finest first.
+    def forward(
+        self,
+        maps: Tensor | tuple[Tensor, ...],
+        pattern: Pattern = "dense",
+        guides: Sequence[Guide] | None = None,
+    ) -> list[Tensor]:
+        """(N, C, H, W) -> features of each stage, finest first. Several maps stand for one with the channels of all.
 
         With `guides` (one a stage) the last block of each stage attends where its guide lets it; the others follow
         the pattern.
         """
-        features = []
+        features: list[Tensor] = []
         for index in range(len(self.settings.dims)):
             embedding, blocks, norm = self.stage(index)
             grid = embedding(maps)
             for number, block in enumerate(blocks):
                 last = guides is not None and number == len(blocks) - 1
                 grid = block(grid, pattern, guides[index] if guides is not None and last else None)
-            maps = norm(grid).permute(0, 3, 1, 2)
-            features.append(maps)
+            features.append(norm(grid).permute(0, 3, 1, 2))
+            maps = features[-1]
         return features
 
 
