@@ -112,6 +112,16 @@ def test_fresh_weights_alone_or_in_a_batch(side: int) -> None:
     assert torch.allclose(together.logit, torch.cat([one.logit for one in alone]), atol=1e-5)
 
 
+def test_a_guide_is_used_up_before_the_next_is_asked_for() -> None:
+    """The noise of the next stage rests on values that are summed while the guide's parts are made."""
+    network = small()
+    with torch.inference_mode():
+        stages = network.noise_backbone.parts(network.noise(torch.zeros(1, 3, 96, 64)))
+        next(stages)
+        with pytest.raises(RuntimeError, match="not used up"):
+            next(stages)
+
+
 def test_a_batch_of_none_is_refused() -> None:
     with pytest.raises(BadShape, match="N at least 1"):
         small()(torch.zeros(0, 3, 96, 64))

@@ -7,7 +7,7 @@ import torch
 
 from fauxlens.nn import attention, mix_transformer
 from fauxlens.nn.decoder import WeightedDecoder
-from fauxlens.nn.mix_transformer import ConvolutionalMlp
+from fauxlens.nn.mix_transformer import ConvolutionalMlp, PatchEmbedding
 
 
 @pytest.mark.parametrize("height", [9, 16, 17, 30])
@@ -61,3 +61,42 @@ def test_guides(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.equal(guide, again)
     assert nothing is None
     torch.testing.assert_close(summed, attention.weighted_values(weights, value, query), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_attention_by_parts_of_a_guide(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(count, *grid, 3, 4) for grid in ((9, 7), (5, 4), (5, 4)))
+    with torch.no_grad():
+        guide, summed = attention.guided(query, key, value, 0.25)
+        whole = attention.masked_attention(query, key, value, guide)
+        monkeypatch.setattr(attention, "ROWS_AT_ONCE", count * 3 * 20 * 10)
+        parts, summed_by_parts = attention.guided_parts(query, key, value, 0.25)
+        lengths, kept = [], set()
+
+        def watched() -> attention.Parts:
+            for part, mask in parts:
+                lengths.append(part.stop - part.start)
+                kept.add(mask.data_ptr())
+                yield part, mask
+
+        found = attention.masked_attention(query, key, value, watched())
+    assert lengths == [10] * 6 + [3]
+    assert len(kept) == 1  # each in the memory of the one before
+    torch.testing.assert_close(found, whole, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(summed_by_parts, summed, rtol=1e-5, atol=1e-6)
+
+
+def test_patches_of_several_maps_are_those_of_the_joined_ones() -> None:
+    torch.manual_seed(0)
+    embedding = PatchEmbedding(5, 6, 7, 4, 1e-5)
+    several = torch.randn(2, 3, 33, 40), torch.randn(2, 2, 33, 40, requires_grad=True)
+    joined, found = embedding(torch.cat(several, dim=1)), embedding(several)
+    torch.testing.assert_close(found, joined, rtol=1e-5, atol=1e-6)
+    gradients = [
+        torch.autograd.grad(one.square().sum(), (several[1], *embedding.parameters())) for one in (joined, found)
+    ]
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match="channels"):
+        embedding(several[:1])

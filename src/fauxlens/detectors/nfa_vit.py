@@ -363,7 +363,7 @@ class NfaVit(nn.Module):
 
 def _channels_last(maps: Tensor) -> Tensor:
     """Laid out so to the last stride: with one channel or one picture torch takes many strides for either layout."""
-    count, channels, height, width = maps.shape
+    channels, height, width = maps.shape[1:]
     strides = (channels * height * width, 1, width * channels, channels)
     return maps if maps.stride() == strides else torch.empty_strided(maps.shape, strides, dtype=maps.dtype).copy_(maps)
 

@@ -83,7 +83,10 @@ class PatchEmbedding(nn.Module):
 
     def _of_several(self, maps: tuple[Tensor, ...]) -> Tensor:
         """The sum of what each gives: to join them first would copy what is as large as the picture."""
-        weights = torch.split(self.proj.weight, [one.shape[1] for one in maps], dim=1)
+        channels = [one.shape[1] for one in maps]
+        if sum(channels) != self.proj.in_channels:
+            raise ValueError(f"maps of {self.proj.in_channels} channels are embedded here, got {channels}")
+        weights = torch.split(self.proj.weight, channels, dim=1)
         total: Tensor | None = None
         for one, weight in zip(maps, weights, strict=True):
             bias = self.proj.bias if total is None else None
