@@ -23,7 +23,7 @@ Up to twice as many go whole. A map beyond 32 MB would also be asked of the syst
 WINOGRAD_FROM = 2**16
 """From how many pixels on, 256x256, half the multiplications are faster. Sums eat up more of it below."""
 
-WINOGRAD_PIXELS = 14 * 2**10
+WINOGRAD_PIXELS = 28 * 2**10
 """How many pixels of a layer are made at a time then: what is worked in is five times as large as the layer's map."""
 
 
