@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from fauxlens.core.errors import BadSetting, BadShape, OutOfMemory, UnknownName
 from fauxlens.detectors import Output, load
+from fauxlens.detectors.detector import PIXELS_AT_ONCE
 from fauxlens.detectors.nfa_vit import SETTINGS, NfaSettings, NfaVit, NfaVitDetector, Showing, pixels_of
 from fauxlens.detectors.view import normalised
 from fauxlens.nn.mix_transformer import MixSettings
@@ -244,6 +246,63 @@ def test_one_picture_that_does_not_fit_says_so(nano: NfaVitDetector, monkeypatch
     monkeypatch.setattr(nano.network, "forward", none_left)
     with pytest.raises(OutOfMemory, match="nfa-vit ran out of memory on one view of 64x64"):
         nano.predict([drawn(64, 64)])
+
+
+@pytest.fixture
+def four_threads() -> Iterator[None]:
+    was = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(was)
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_small_tiles_are_seen_side_by_side(nano: NfaVitDetector, monkeypatch: pytest.MonkeyPatch) -> None:
+    real: Callable[[Tensor], Output] = nano.network.forward
+    seen: list[tuple[int, int, int]] = []
+
+    def watched(batch: Tensor) -> Output:
+        seen.append((threading.get_ident(), torch.get_num_threads(), batch.shape[0]))
+        return real(batch)
+
+    monkeypatch.setattr(nano.network, "forward", watched)
+    monkeypatch.setattr(nano, "showing", Showing(fit="tile", side=128, overlap=32))
+    monkeypatch.setitem(PIXELS_AT_ONCE, "cpu", 2 * 128**2)
+    picture = drawn(128, 320)
+    found = nano.predict([picture])[0]
+    assert len({thread for thread, _, _ in seen[:2]} - {threading.get_ident()}) == 2
+    assert [(threads, count) for _, threads, count in seen] == [(2, 1), (2, 1), (4, 1)]  # the odd one has all threads
+    assert torch.get_num_threads() == 4
+    seen.clear()
+    monkeypatch.setattr(nano, "side_by_side", False)
+    together = nano.predict([picture])[0]
+    assert [count for _, _, count in seen] == [2, 1]
+    assert found.mask == pytest.approx(together.mask, abs=1e-5)
+    assert found.logit == pytest.approx(together.logit, abs=1e-5)
+
+
+@pytest.mark.usefixtures("four_threads")
+@pytest.mark.parametrize("fault", ["memory", "another"])
+def test_what_goes_wrong_side_by_side(fault: str, nano: NfaVitDetector, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = [drawn(64, 64, seed) for seed in range(3)]
+    wanted = [one.logit for one in nano.predict(pictures, batch_size=1)]
+    real: Callable[[Tensor], Output] = nano.network.forward
+    home, alone = threading.get_ident(), []
+
+    def scarce(batch: Tensor) -> Output:
+        if threading.get_ident() != home:
+            raise MemoryError("alloc_cpu") if fault == "memory" else RuntimeError("shapes differ")
+        alone.append(batch.shape[0])
+        return real(batch)
+
+    monkeypatch.setattr(nano.network, "forward", scarce)
+    if fault == "another":
+        with pytest.raises(RuntimeError, match="shapes differ"):
+            nano.predict(pictures)
+    else:
+        assert [one.logit for one in nano.predict(pictures)] == pytest.approx(wanted, abs=1e-5)
+        assert alone
+    assert torch.get_num_threads() == 4
 
 
 def test_an_error_of_another_kind_is_not_taken_for_memory(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import ClassVar
@@ -25,6 +26,8 @@ from fauxlens.detectors.option import Option, Value
 from fauxlens.detectors.prediction import Output, Prediction
 from fauxlens.detectors.view import Canvas, Pixels, Prepared, View
 from fauxlens.images.picture import Picture
+
+_Shown = tuple["_Joining", View]
 
 OUTPUTS = tuple(one.name for one in fields(Output))
 """What a network may tell, by name."""
@@ -71,6 +74,9 @@ class Detector(ABC):
     """What may be changed about it by `change`, by name; the value in use is the attribute of that name."""
     batch_limit: ClassVar[int | None] = None
     """1 for networks whose answer depends on the other pictures of a batch."""
+    side_by_side: ClassVar[bool] = False
+    """Whether a processor's threads may each take views of their own: for small networks without a state of their own,
+    whose layers are too quick to be split among threads."""
     no_export: ClassVar[str] = ""
     """Why the network cannot be written as a graph of its own, if it cannot."""
     exports_any_size: ClassVar[bool] = True
@@ -197,14 +203,19 @@ class Detector(ABC):
         return PIXELS_AT_ONCE.get(self.device.type, PIXELS_AT_ONCE["cpu"])
 
     def _finish(self, waiting: list[_Joining], batch_size: int | None, names: Sequence[str]) -> list[Prediction]:
-        by_shape: dict[tuple[int, int], list[tuple[_Joining, View]]] = {}
+        by_shape: dict[tuple[int, int], list[_Shown]] = {}
         places: dict[int, dict[int, Output]] = {}
         for joining in waiting:
             for view in joining.prepared.views:
                 by_shape.setdefault(view.shape, []).append((joining, view))
         for shape, shown in by_shape.items():
             limit = batch_size or max(1, self._pixels_at_once() // (shape[0] * shape[1]))
-            for group, outputs in self._batches(shown, min(limit, self.batch_limit or limit)):
+            at_once = 1
+            if self.side_by_side and self.device.type == "cpu":
+                # They share what may be in memory at a time.
+                at_once = max(1, min(torch.get_num_threads(), limit, len(shown)))
+                limit = min(limit // at_once, -(-len(shown) // at_once))
+            for group, outputs in self._batches(shown, min(limit, self.batch_limit or limit), at_once):
                 for (joining, view), output in zip(group, outputs, strict=True):
                     if output.mask is not None:
                         joining.canvas.add(view, output.mask[0])
@@ -220,30 +231,46 @@ class Detector(ABC):
             found.append(self._told(joining, outputs, name))
         return found
 
-    def _batches(
-        self, shown: list[tuple[_Joining, View]], size: int
-    ) -> Iterator[tuple[list[tuple[_Joining, View]], list[Output]]]:
+    def _batches(self, shown: list[_Shown], size: int, at_once: int = 1) -> Iterator[tuple[list[_Shown], list[Output]]]:
         at = 0
         while at < len(shown):
-            group = shown[at : at + size]
+            groups = [shown[start : start + size] for start in range(at, min(at + size * at_once, len(shown)), size)]
             begun = time.perf_counter()
             try:
-                batch = torch.stack([view.tensor() for _, view in group]).to(self.device, non_blocking=True)
-                output = self.logits(batch)
-                outputs = [_member(output, number) for number in range(len(group))]
+                found = self._together(groups) if len(groups) > 1 else [self._outputs(groups[0])]
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as fault:
                 if not is_out_of_memory(fault):
                     raise
-                if size == 1:
-                    raise self._too_large(group[0][1]) from fault
-                size //= 2
+                if at_once > 1:
+                    at_once = 1
+                elif size == 1:
+                    raise self._too_large(groups[0][0][1]) from fault
+                else:
+                    size //= 2
                 _release(self.device)
                 continue
-            spent = (time.perf_counter() - begun) / len(group)
-            for joining, _ in group:
-                joining.seconds += spent
-            yield group, outputs
-            at += len(group)
+            spent = (time.perf_counter() - begun) / sum(map(len, groups))
+            for group, outputs in zip(groups, found, strict=True):
+                for joining, _ in group:
+                    joining.seconds += spent
+                yield group, outputs
+                at += len(group)
+
+    def _outputs(self, group: list[_Shown]) -> list[Output]:
+        batch = torch.stack([view.tensor() for _, view in group]).to(self.device, non_blocking=True)
+        output = self.logits(batch)
+        return [_member(output, number) for number in range(len(group))]
+
+    def _together(self, groups: list[list[_Shown]]) -> list[list[Output]]:
+        """The outputs of several batches, each made by a thread of its own with its share of torch's."""
+        threads = torch.get_num_threads()
+        share = max(1, threads // len(groups))
+        try:
+            with ThreadPoolExecutor(len(groups), "fauxlens", torch.set_num_threads, (share,)) as pool:
+                return list(pool.map(self._outputs, groups))
+        finally:
+            # Part of the setting is each thread's own and part is the process's.
+            torch.set_num_threads(threads)
 
     def _too_large(self, view: View) -> OutOfMemory:
         return OutOfMemory(

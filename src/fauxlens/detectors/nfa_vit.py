@@ -408,6 +408,7 @@ class NfaVitDetector(Detector):
     """NFA-ViT as a detector. `showing` says how a picture reaches the network, and may be changed."""
 
     settings = ("published", "paper", "nano")
+    side_by_side = True
     exports_any_size = False  # its groups of keys depend on the size
     card = Card(
         name="nfa-vit",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -159,10 +158,12 @@ def least_similar(weights: Tensor, share: float, *, out: Tensor | None = None) -
     # NumPy's selection takes a fifth of the time of topk's, but gives a bound rather than a choice: where several keys
     # tie at the bound, a row would get too many, and those rows are chosen as topk chooses.
     weights = weights.detach()
-    bound = torch.from_numpy(np.partition(weights.numpy(), count - 1, axis=-1)[..., count - 1 : count])
+    guide = torch.empty_like(weights) if out is None else out
+    guide.copy_(weights).numpy().partition(count - 1, axis=-1)
+    bound = guide[..., count - 1 : count].clone()
     # Ones for the refused, as numbers from the start: a comparison to booleans takes six times as long. A product with
     # ones counts a row faster than a sum, too.
-    guide = torch.gt(weights, bound, out=torch.empty_like(weights) if out is None else out)
+    torch.gt(weights, bound, out=guide)
     tied = guide @ guide.new_ones(guide.shape[-1]) != weights.shape[-1] - count
     guide.mul_(lowest)
     if bool(tied.any()):
