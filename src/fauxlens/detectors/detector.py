@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import ClassVar
@@ -26,6 +25,7 @@ from fauxlens.detectors.option import Option, Value
 from fauxlens.detectors.prediction import Output, Prediction
 from fauxlens.detectors.view import Canvas, Pixels, Prepared, View
 from fauxlens.images.picture import Picture
+from fauxlens.nn.threads import side_by_side
 
 _Shown = tuple["_Joining", View]
 
@@ -237,7 +237,7 @@ class Detector(ABC):
             groups = [shown[start : start + size] for start in range(at, min(at + size * at_once, len(shown)), size)]
             begun = time.perf_counter()
             try:
-                found = self._together(groups) if len(groups) > 1 else [self._outputs(groups[0])]
+                found = side_by_side(self._outputs, groups)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as fault:
                 if not is_out_of_memory(fault):
                     raise
@@ -260,17 +260,6 @@ class Detector(ABC):
         batch = torch.stack([view.tensor() for _, view in group]).to(self.device, non_blocking=True)
         output = self.logits(batch)
         return [_member(output, number) for number in range(len(group))]
-
-    def _together(self, groups: list[list[_Shown]]) -> list[list[Output]]:
-        """The outputs of several batches, each made by a thread of its own with its share of torch's."""
-        threads = torch.get_num_threads()
-        share = max(1, threads // len(groups))
-        try:
-            with ThreadPoolExecutor(len(groups), "fauxlens", torch.set_num_threads, (share,)) as pool:
-                return list(pool.map(self._outputs, groups))
-        finally:
-            # Part of the setting is each thread's own and part is the process's.
-            torch.set_num_threads(threads)
 
     def _too_large(self, view: View) -> OutOfMemory:
         return OutOfMemory(

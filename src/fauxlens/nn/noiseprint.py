@@ -7,12 +7,14 @@ rounding; bfloat16 destroys the map (correlation 0.85), so it is always run in f
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fauxlens.nn import winograd
+from fauxlens.nn.threads import side_by_side
 
 STRIP_PIXELS = {"cpu": 2**15, "cuda": 2**21}
 """How many pixels of a layer are made at a time in evaluation: on a processor, about what its caches hold.
@@ -59,10 +61,11 @@ class NoiseExtractor(nn.Sequential):
             if not (learning or traced):
                 at_once, (count, _, height, width) = STRIP_PIXELS.get(maps.device.type, 2**18), maps.shape
                 together = max(1, 2 * at_once // (height * width))
+                plain = maps.device.type == "cpu" and maps.dtype == torch.float32
                 if count > together:
                     # Not `self(part)`: a subclass may give something else than a map.
-                    return torch.cat([NoiseExtractor.forward(self, part) for part in torch.split(maps, together)])
-                plain = maps.device.type == "cpu" and maps.dtype == torch.float32
+                    alone, parts = partial(NoiseExtractor.forward, self), torch.split(maps, together)
+                    return torch.cat(side_by_side(alone, parts) if plain else [alone(part) for part in parts])
                 if plain and count == 1 and height * width >= self.winograd_from:
                     return self._by_winograd(maps)
                 # Few rows would mean that the two remembered ones are copied about for nothing.
