@@ -28,16 +28,7 @@ from fauxlens.train.status import status
 from fauxlens.train.validate import pictures_of, validate
 from train_runs import small_recipe, small_set, verdict_recipe, weights_of
 
-
-@pytest.fixture(scope="module")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    return small_set(tmp_path_factory.mktemp("set"))
-
-
-@pytest.fixture(autouse=True)
-def no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Curves take longer to draw than these trainings take; one test looks at them."""
-    monkeypatch.setattr(loop, "write_page", lambda *_, **__: None)
+pytestmark = pytest.mark.usefixtures("no_pages")
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:

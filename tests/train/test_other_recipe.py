@@ -10,19 +10,11 @@ import torch
 
 from fauxlens.core.errors import OtherPlan
 from fauxlens.manifest.manifest import Manifest
-from fauxlens.train import checkpoint, loop
+from fauxlens.train import checkpoint
 from fauxlens.train.loop import train
-from train_runs import small_recipe, small_set, verdict_recipe
+from train_runs import small_recipe, verdict_recipe
 
-
-@pytest.fixture(scope="module")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    return small_set(tmp_path_factory.mktemp("set"))
-
-
-@pytest.fixture(autouse=True)
-def no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "write_page", lambda *_, **__: None)
+pytestmark = pytest.mark.usefixtures("no_pages")
 
 
 def remarks_on(recipe: Any, folder: Path, manifest: Manifest) -> list[str]:

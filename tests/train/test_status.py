@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,15 +20,7 @@ from fauxlens.train.objectives import Losses
 from fauxlens.train.status import TrainingStatus, is_training, status
 from train_runs import small_set, verdict_recipe
 
-
-@pytest.fixture(scope="module")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    return small_set(tmp_path_factory.mktemp("set"))
-
-
-@pytest.fixture(autouse=True)
-def no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "write_page", lambda *_, **__: None)
+pytestmark = pytest.mark.usefixtures("no_pages")
 
 
 def test_a_training_tells_how_far_it_is(manifest: Manifest, tmp_path: Path) -> None:
@@ -125,6 +119,29 @@ def test_logs_for_tensorboard(manifest: Manifest, tmp_path: Path) -> None:
     assert [one.step for one in told.Scalars("validation/AUC")] == [one["step"] for one in checks] == [3, 6]
     # It decides nothing, so a run may go on with it or without.
     assert recipe.digest == verdict_recipe(validate={"best": "AUC"}).digest
+
+
+def test_a_disk_too_full_for_tensorboard_costs_no_more_than_its_logs(
+    manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorboard")
+    from torch.utils.tensorboard import SummaryWriter
+
+    real: Any = SummaryWriter.add_scalar
+
+    def filling(self: Any, name: str, value: float, step: int) -> None:
+        if step > 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(self, name, value, step)
+
+    monkeypatch.setattr(SummaryWriter, "add_scalar", filling)
+    recipe = verdict_recipe(running={"workers": 0, "log_every": 1, "tensorboard": True})
+    done = train(recipe, folder=tmp_path, manifest=manifest)
+    assert done.finished
+    assert len([one for one in done.remarks if "TensorBoard" in one]) == 1
+    steps = [one["step"] for one in read_journal(tmp_path) if one["kind"] == "steps"]
+    assert steps == list(range(1, done.position.step + 1))
+    assert done.position.step > 2
 
 
 def test_steps_made_again_count_once_in_tensorboard(tmp_path: Path) -> None:
