@@ -47,7 +47,7 @@ def masked_attention(query: Tensor, key: Tensor, value: Tensor, mask: Guide) -> 
     queries, keys, values = _flattened(query), _flattened(key), _flattened(value)
     if isinstance(mask, Tensor):
         return _unflattened(F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask), query)
-    attended = torch.empty_like(query)  # laid out as the result is wanted
+    attended = torch.empty_like(query, memory_format=torch.contiguous_format)
     rows = _flattened(attended)
     for part, masked in mask:
         rows[:, :, part] = F.scaled_dot_product_attention(queries[:, :, part], keys, values, attn_mask=masked)
@@ -113,7 +113,7 @@ def guided_parts(
     The parts are those of `guide`, where one is given. Otherwise each is made in the memory of the one before: new
     memory costs a processor more than what is written to it, and whoever attends by a part at once needs no other.
     """
-    attended = None if value is None else torch.empty_like(query)
+    attended = None if value is None else torch.empty_like(query, memory_format=torch.contiguous_format)
 
     def parts() -> Parts:
         scaled, keys = _flattened(query * query.shape[-1] ** -0.5), _flattened(key).transpose(-2, -1)
