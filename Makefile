@@ -12,7 +12,7 @@ setup: $(READY)
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable ".[formats,zoo,export]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev --editable ".[formats,train,zoo,export]"
 	touch $(READY)
 
 # Public-domain photos, broken files among them: scanned, verified, forged, delivered in four ways, shown on a page.
