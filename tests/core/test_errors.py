@@ -15,17 +15,13 @@ from hypothesis import strategies as st
 
 from fauxlens.core import errors
 from fauxlens.core.errors import BadSetting, FauxlensError, Interrupted, UnreadableImage, WorkError
+from made_errors import made, raise_it
 
 FAMILY = {
     name: kind
     for name, kind in vars(errors).items()
     if inspect.isclass(kind) and issubclass(kind, FauxlensError) and kind.__module__ == errors.__name__
 }
-
-
-def made(kind: type[FauxlensError]) -> FauxlensError:
-    extra = {"reason": "corrupt"} if kind is UnreadableImage else {}
-    return kind("no such thing", where="a.jpg", wanted=3, got=[4], hint="look again", **extra)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -64,10 +60,6 @@ def test_every_error_survives_pickling_and_copying(kind: type[FauxlensError]) ->
         assert vars(twin) == vars(error)
         assert (twin.message, str(twin), twin.args, twin.kind) == (error.message, str(error), error.args, kind.__name__)
         assert twin.__notes__ == ["seen twice"]
-
-
-def raise_it(kind: type[FauxlensError]) -> None:
-    raise made(kind)
 
 
 def test_an_error_crosses_a_process_border() -> None:

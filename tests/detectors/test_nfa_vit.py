@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -246,14 +246,6 @@ def test_one_picture_that_does_not_fit_says_so(nano: NfaVitDetector, monkeypatch
     monkeypatch.setattr(nano.network, "forward", none_left)
     with pytest.raises(OutOfMemory, match="nfa-vit ran out of memory on one view of 64x64"):
         nano.predict([drawn(64, 64)])
-
-
-@pytest.fixture
-def four_threads() -> Iterator[None]:
-    was = torch.get_num_threads()
-    torch.set_num_threads(4)
-    yield
-    torch.set_num_threads(was)
 
 
 @pytest.mark.usefixtures("four_threads")

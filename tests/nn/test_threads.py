@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -9,14 +8,6 @@ from torch import Tensor
 
 from fauxlens.nn.noiseprint import WINOGRAD_FROM, NoiseExtractor
 from fauxlens.nn.threads import side_by_side
-
-
-@pytest.fixture
-def four_threads() -> Iterator[None]:
-    was = torch.get_num_threads()
-    torch.set_num_threads(4)
-    yield
-    torch.set_num_threads(was)
 
 
 @pytest.mark.usefixtures("four_threads")
