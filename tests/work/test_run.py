@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
+from multiprocessing.sharedctypes import RawArray
 from pathlib import Path
 from typing import Any
 
@@ -306,6 +307,8 @@ def test_a_full_disk_ends_the_run_and_fails_no_sample(tmp_path: Path, workers: i
     resource = pytest.importorskip("resource")
     plan_of(tmp_path, numbered(3))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # What processes share lies in a file too: it is made before, and the room is given back, whatever tests ran here.
+    RawArray("b", 1024)
     # Room for one line and a part of the second; a worker process inherits the limit.
     resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))
     try:
